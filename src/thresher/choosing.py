@@ -1,0 +1,272 @@
+"""A named method in a setting: the choice, and the folder it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import thresher
+from thresher import methods, pipeline
+from thresher.compute.local import Mapper
+from thresher.core.budget import Budget
+from thresher.core.cost import Cost
+from thresher.core.method import Selector, Signal, Subset, describe
+from thresher.core.store import writing
+from thresher.data.export import write_selected
+from thresher.errors import BudgetError, PoolError, StoreError
+from thresher.methods import Method
+from thresher.models import load
+from thresher.pipeline import Selection
+from thresher.reasons import reasons
+from thresher.setting import Setting
+
+LIBRARIES = ("torch", "transformers", "peft", "numpy", "pyarrow", "bm25s")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one method chose under one budget."""
+
+    setting: Setting
+    method: Method
+    signals: list[Signal]
+    selector: Selector
+    selection: Selection
+    budget_text: str
+    seed: int
+    overrides: Mapping[str, object]
+
+    @property
+    def index(self) -> np.ndarray:
+        """(k,) rows of the pool, in the order chosen."""
+        return self.selection.subset.index
+
+    @property
+    def training_flops(self) -> float:
+        """The price of training on the chosen rows."""
+        from thresher.training.recipe import total_flops
+
+        if self.setting.model is None:
+            return 0.0
+        lengths = self.setting.encoded.lengths()[self.index]
+        return total_flops(self.setting.recipe, load.architecture(self.setting.model), lengths)
+
+    @property
+    def selection_flops(self) -> float:
+        """What choosing cost: counted while it ran, whether now or by an earlier command."""
+        return sum(receipt.flops for receipt in self.selection.receipts)
+
+
+def choose(
+    setting: Setting, name: str, budget_text: str, *, seed: int = 0, overrides: Mapping[str, object] | None = None,
+    mapper: Mapper | None = None,
+) -> Choice:  # fmt: skip
+    """Choose rows with a named method.
+
+    Raises:
+        UnknownName: no such method or field.
+        BudgetError: nothing is left after choosing; the message names methods that would have fitted.
+        PoolError: the method needs a target or groups and there are none.
+    """
+    method = methods.get(name)
+    if method.train == "none":
+        raise PoolError("zero-shot trains on nothing, so there is nothing to choose. Evaluate the model as it is.")
+    if "target" in method.needs and setting.target is None:
+        raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
+    signals, selector = methods.build(method, model=setting.model, scorer=setting.scorer, overrides=overrides)
+    budget = Budget.parse(budget_text, len(setting.pool))
+    if method.train == "all":
+        budget = Budget(len(setting.pool), "examples")
+    try:
+        selection = pipeline.select(
+            signals, selector, setting.pool, setting.target,
+            budget=budget, prices=setting.prices(budget), seed=seed, store=setting.store, by_group=method.by_group,
+            excluded=setting.excluded, mapper=mapper,
+        )  # fmt: skip
+    except BudgetError as error:
+        fitting = setting.affordable(budget, but=name) if budget.pays_for_selection else []
+        if not fitting:
+            raise
+        raise BudgetError(f"{str(error).rstrip('.')}. Methods whose choosing fits: {', '.join(fitting)}.") from None
+    return Choice(setting, method, signals, selector, selection, budget_text, seed, dict(overrides or {}))
+
+
+def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
+    """Leave the selection's folder, whole or not at all; returns its card.
+
+    Raises:
+        StoreError: `out` holds something that is not a selection of ours.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
+        raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
+    part = out.with_name(out.name + ".part")
+    with writing(part):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write_selected(choice.setting.pool, choice.selection.subset, part)
+        pq.write_table(scores(choice), part / "scores.parquet", compression="zstd")
+        made = card(choice, command)
+        made["sha256"] = {name: _sha256(part / name) for name in ("selected.jsonl", "scores.parquet")}
+        (part / "card.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    return made
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def scores(choice: Choice) -> pa.Table:
+    """One line per pool row: what was measured, and why it was chosen or not."""
+    selection, pool = choice.selection, choice.setting.pool
+    n, subset = len(pool), selection.subset
+    lengths = choice.setting.lengths()
+    columns: dict[str, Any] = {
+        "row": pa.array(np.arange(n)),
+        "id": pool.table["id"],
+        "group": pool.table["group"],
+        "tokens": pa.nulls(n, pa.int64()) if lengths is None else pa.array(lengths.astype(np.int64)),
+    }
+    for name, values in selection.values.items():
+        for label, column in _numbers(name, values):
+            columns[label] = _spread(column, selection.kept, n)
+    rank = np.full(n, -1)
+    rank[subset.index] = np.arange(1, len(subset) + 1)
+    columns["rank"] = pa.array(rank, mask=rank < 0)
+    gain = np.zeros(n)
+    gain[subset.index] = subset.gain
+    columns["gain"] = pa.array(gain, mask=rank < 0)
+    columns["chosen"] = pa.array(rank > 0)
+    columns["reason"] = pa.array(reasons(selection, choice.selector, choice.setting.target, choice.method.by_group, n))
+    return pa.table(columns)
+
+
+def _numbers(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Score and label as they are; of an affinity its mean and its maximum; features have no column."""
+    if values.ndim == 1:
+        return [(name, values)]
+    kind = values.shape[1]
+    if name in ("embed", "rds", "trajectory") or kind == 0:
+        return []
+    return [(f"{name}_mean", values.mean(axis=1, dtype=np.float64)), (f"{name}_max", values.max(axis=1))]
+
+
+def _spread(values: np.ndarray, kept: np.ndarray, n: int) -> pa.Array:
+    full = np.zeros(n, dtype=values.dtype)
+    full[kept] = values
+    missing = np.ones(n, dtype=bool)
+    missing[kept] = False
+    return pa.array(full, mask=missing)
+
+
+def card(choice: Choice, command: str) -> dict[str, Any]:
+    """All that is needed to get the subset again, and to judge it."""
+    setting, selection = choice.setting, choice.selection
+    model = setting.cost_model(selection.budget.unit)
+    used = float(selection.price[choice.index].sum())
+    left = selection.budget.amount - selection.spent
+    reasons_left_out: dict[str, int] = {}
+    for reason in selection.excluded.values():
+        reasons_left_out[reason] = reasons_left_out.get(reason, 0) + 1
+    return {
+        "thresher": thresher.__version__,
+        "command": command,
+        "method": choice.method.name,
+        "signals": [describe(signal) for signal in choice.signals],
+        "selector": describe(choice.selector),
+        "by_group": choice.method.by_group,
+        "seed": choice.seed,
+        "request": {
+            "sources": asdict(setting.sources), "budget": choice.budget_text, "overrides": dict(choice.overrides),
+            "recipe": setting.recipe.to_dict(),
+        },
+        "pool": _about_pool(setting),
+        "target": None if setting.target is None else {
+            "name": setting.target.name, "rows": len(setting.target), "fingerprint": setting.target.fingerprint,
+            "groups": setting.target.group_names,
+        },
+        "model": _about_model(setting.sources.model, setting.model),
+        "scorer": _about_model(setting.sources.scorer, setting.scorer),
+        "budget": {
+            "asked": choice.budget_text, "unit": selection.budget.unit, "amount": selection.budget.amount,
+            "selection": selection.spent, "left_for_training": left, "training": used, "unspent": left - used,
+        },
+        "chosen": {
+            "rows": len(selection.subset),
+            "tokens": None if setting.model is None else int(setting.encoded.lengths()[choice.index].sum()),
+            "groups": _groups(setting.pool, selection.subset),
+        },
+        "left_out": reasons_left_out,
+        "cost": {
+            "estimated": {
+                "selection_flops": selection.estimate.flops, "selection_cpu_seconds": selection.estimate.cpu_seconds,
+                "training_flops": choice.training_flops,
+            },
+            "measured": {"selection_flops": choice.selection_flops,
+                         "selection_seconds": sum(r.seconds for r in selection.receipts)},
+            "stages": [receipt.to_dict() for receipt in selection.receipts],
+            "hardware": model.hardware.name,
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+    }  # fmt: skip
+
+
+def _about_pool(setting: Setting) -> dict[str, Any]:
+    pool = setting.pool
+    about: dict[str, Any] = {
+        "name": pool.name, "format": pool.format, "rows": len(pool), "fingerprint": pool.fingerprint,
+        "skipped": len(pool.skipped), "skipped_first": [asdict(row) for row in pool.skipped[:10]], "notes": list(pool.notes),
+    }  # fmt: skip
+    if setting.model is not None:
+        cut = setting.encoded.cut
+        about |= {"tokens": int(setting.encoded.lengths().sum()), "template": setting.encoded.template,
+                  "truncated": {"rows": int((cut > 0).sum()), "tokens": int(cut.sum())}}  # fmt: skip
+    return about
+
+
+def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
+    if name is None or path is None:
+        return None
+    from thresher.models import load
+
+    chosen = {"device": load.choose_device("auto")}
+    chosen["dtype"] = load.choose_dtype("auto", chosen["device"], load.architecture(path))
+    return {"name": name, "sha256": load.weights_hash(path), "params": load.architecture(path).params, **chosen,
+            "attention": "sdpa", "about": load.about(path)}  # fmt: skip
+
+
+def _groups(pool: Any, subset: Subset) -> dict[str, int]:  # noqa: ANN401
+    names = np.array([*pool.group_names, "(none)"], dtype=object)
+    found, counts = np.unique(pool.group_index()[subset.index], return_counts=True)
+    return {str(names[g]): int(c) for g, c in zip(found, counts, strict=True)} if pool.group_names else {}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def command_line() -> str:
+    """The command that is running, as a user would type it."""
+    import shlex
+
+    return shlex.join(["thresher", *sys.argv[1:]])

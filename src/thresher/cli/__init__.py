@@ -1,0 +1,86 @@
+"""The command line: parse, build, one call, print. One command per file, imported when it is asked for.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a fault of ours, 2 the user's mistake,
+130 interrupted (run the same command again to go on).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from thresher import __version__
+from thresher.compute.process import settle
+from thresher.core.registry import unknown
+from thresher.errors import ThresherError
+
+
+class Commands(click.Group):
+    """Files of this folder as commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every file whose name does not start with an underscore."""
+        return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command's file."""
+        if name not in self.list_commands(ctx):
+            raise click.UsageError(unknown("command", name, self.list_commands(ctx)))
+        return import_module(f"thresher.cli.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help without importing the commands: the first line of each file."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_line(name)) for name in self.list_commands(ctx)])
+
+
+def _first_line(name: str) -> str:
+    with (Path(__file__).parent / f"{name}.py").open(encoding="utf-8") as file:
+        return file.readline().strip().strip('"')
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, "--version", prog_name="thresher")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--give-memory-back", is_flag=True, help="Leave the C library's allocator as it is (slower).")
+@click.pass_context
+def app(ctx: click.Context, debug: bool, give_memory_back: bool) -> None:
+    """Choose fine-tuning data under a compute budget, counting what the choosing costs."""
+    ctx.obj = {"debug": debug}
+    settle(keep_memory=not give_memory_back)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    debug = "--debug" in (arguments if arguments is not None else sys.argv)
+    try:
+        app.main(args=arguments, prog_name="thresher", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        sys.exit(2)
+    except ThresherError as error:
+        _say(error, debug)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted; what is finished is kept, run the same command again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a page
+        _say(error, debug)
+        if not debug:
+            click.echo("this looks like a fault of thresher's own; --debug shows where", err=True)
+        sys.exit(1)
+
+
+def _say(error: Exception, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    name = "error" if isinstance(error, ThresherError) else type(error).__name__
+    click.echo(f"{name}: {error}", err=True)

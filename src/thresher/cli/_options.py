@@ -1,0 +1,80 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from thresher.core.store import Store
+from thresher.errors import UnknownName
+
+Decorator = Callable[[Callable], Callable]
+
+
+def store_of(folder: str | None) -> Store:
+    """--store, else THRESHER_STORE, else the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Store(Path(folder or os.environ.get("THRESHER_STORE") or Path(home) / "thresher"))
+
+
+store = click.option("--store", metavar="DIR", help="Where measurements rest [THRESHER_STORE, or the user's cache].")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
+model = click.option("--model", metavar="M", help="The model to be trained: hub name, folder, .gguf, cut:..., scratch:3m.")
+scorer = click.option("--scorer", metavar="M", help="The small model that reads the pool; else --model does.")
+recipe = click.option("--recipe", metavar="R.yaml", type=Path, help="How the model is trained.")
+fields = click.option("--set", "overrides", metavar="FIELD=VALUE", multiple=True, help="A field of the method's.")
+trust = click.option("--trust-remote-code", is_flag=True, help="Let a model run its own Python code here: dangerous.")
+
+
+def reading(command: Callable) -> Callable:
+    """How a pool is read."""
+    for option in reversed([
+        click.option("--format", "format_", metavar="F", help="alpaca, messages, sharegpt, prompt_completion, text."),
+        click.option("--group", metavar="COLUMN", help="The column that groups rows [source, group, subject]."),
+        click.option("--skip-bad", is_flag=True, help="Leave rows out that cannot be read, and count them."),
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def set_fields(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """FIELD=VALUE as values: numbers, true/false and null as JSON reads them, else text.
+
+    Raises:
+        UnknownName: no equals sign.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UnknownName(f"--set {pair!r} is not FIELD=VALUE, such as --set k1=1.2.")
+        try:
+            found[name] = json.loads(text)
+        except json.JSONDecodeError:
+            found[name] = text
+    return found
+
+
+def read_recipe(path: Path | None) -> Any:  # noqa: ANN401
+    """The recipe, or the default one."""
+    from thresher.training.recipe import Recipe
+
+    return Recipe.read(path) if path is not None else Recipe()
+
+
+def print_json(value: object) -> None:
+    """One document, nothing else."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def console() -> Any:  # noqa: ANN401
+    """Where tables are printed."""
+    from rich.console import Console
+
+    return Console(highlight=False)

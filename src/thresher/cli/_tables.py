@@ -1,0 +1,45 @@
+"""Frontier tables in the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from thresher.cli import _options as options
+
+
+def finish(folder: Path, as_json: bool) -> None:
+    """What a run ends with: its frontier, and the page."""
+    from thresher.report import page
+
+    found = json.loads((folder / "frontier.json").read_text(encoding="utf-8"))
+    path = page.write(folder, folder / "report.html")
+    if as_json:
+        options.print_json({**found, "folder": str(folder), "report": str(path)})
+        return
+    show(found)
+    click.echo(f"report: {path}")
+
+
+def show(found: dict[str, Any]) -> None:
+    """Every panel as a table, cheapest first."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from thresher.report.tables import frontier_rows
+
+    out = options.console()
+    for panel in found["panels"]:
+        header, lines = frontier_rows(panel)
+        better = "higher" if panel["higher_is_better"] else "lower"
+        table = Table(title=Text(f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"), box=box.SIMPLE)
+        for name in header:
+            table.add_column(name)
+        for line in lines:
+            table.add_row(*map(Text, line))  # Text: nothing in a name is markup
+        out.print(table)
+        out.print(Text(panel["verdict"]["sentence"]))

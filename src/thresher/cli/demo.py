@@ -1,0 +1,28 @@
+"""The main job on a built-in pool with models trained from scratch; nothing is downloaded."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import click
+
+from thresher.cli import _options as options
+
+
+@click.command(name="demo")
+@click.option("--out", type=Path, default=Path("thresher-demo"), show_default=True, metavar="DIR", help="The run's folder.")
+@options.as_json
+def command(out: Path, as_json: bool) -> None:
+    """Five methods, two budgets, two seeds on a pool with a planted truth: which was worth its compute?"""
+    from thresher import choosing
+    from thresher.cli import _tables
+    from thresher.core.store import Store
+    from thresher.run import run
+    from thresher.spec import Spec
+
+    with as_file(files("thresher") / "demo.yaml") as recipe:
+        spec = Spec.read(recipe)
+    say = lambda line: click.echo(line, err=True)  # noqa: E731
+    folder = run(spec, out / "run", store=Store(out / "store"), command=choosing.command_line(), say=say)
+    _tables.finish(folder, as_json)

@@ -1,0 +1,24 @@
+"""One self-contained HTML page of a run or a selection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from thresher.cli import _options as options
+
+
+@click.command(name="report")
+@click.argument("folder", type=Path)
+@click.option("--out", type=Path, metavar="PAGE.html", help="Where the page goes [report.html in the folder].")
+@options.as_json
+def command(folder: Path, out: Path | None, as_json: bool) -> None:
+    """Write the page of FOLDER, which `run` or `select` left."""
+    from thresher.report import page
+
+    path = page.write(folder, out or folder / "report.html")
+    if as_json:
+        options.print_json({"report": str(path)})
+    else:
+        click.echo(path)

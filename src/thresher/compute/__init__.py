@@ -1,0 +1,1 @@
+"""What hardware does and costs: FLOP formulas, prices, meters, and where parts are mapped."""

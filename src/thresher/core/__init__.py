@@ -1,0 +1,1 @@
+"""The nouns everything else is built from; numpy and Arrow only."""

@@ -1,0 +1,114 @@
+"""Signal and Selector: what measures, what chooses, and what a choice looks like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from thresher.core.cost import Cost, Load
+from thresher.core.pool import Pool
+
+Kind = Literal["score", "label", "affinity", "feature"]
+Score = Float[np.ndarray, " n"]  # one number each; no opinion on which end is good
+Label = Int[np.ndarray, " n"]  # which group it belongs to
+Affinity = Float[np.ndarray, "n q"]  # closeness to each target example, or each target group
+Feature = Float[np.ndarray, "n d"]  # a place in space
+State = Any  # what `prepare` hands to `measure`: small, and it pickles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal(ABC):
+    """A measurement of every row; the fields of a subclass are its hyperparameters."""
+
+    kind: ClassVar[Kind]
+    version: ClassVar[int] = 1  # raise it when values change; it is in the store's key
+    needs_target: ClassVar[bool] = False
+    work: ClassVar[str] = "cpu"  # the kind of work `measure` is, for calibration
+
+    def sizes(self, pool: Pool, target: Pool | None) -> Load:
+        """The load `cost` is asked about; signals with a tokenizer count real tokens."""
+        return Load(n=len(pool), tokens=0, q=len(target) if target is not None else 0)
+
+    def identity(self) -> dict[str, str]:
+        """What changes values besides the fields: weight hashes of models, say."""
+        return {}
+
+    @abstractmethod
+    def cost(self, load: Load) -> Cost:
+        """The price, before anything is loaded."""
+
+    def usable(self, pool: Pool) -> np.ndarray | None:
+        """(n,) bool: rows that can be given a number at all; None means every row."""
+        return None
+
+    def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> State:
+        """Whatever needs the whole pool or the target; may be called again after an interruption."""
+        return None
+
+    @abstractmethod
+    def measure(self, state: State, rows: Pool) -> np.ndarray:
+        """(b,) | (b, q) | (b, d), by kind; a pure function of its arguments."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The chosen rows, in the order they were chosen."""
+
+    index: Int[np.ndarray, " k"]  # rows of the pool
+    gain: Float[np.ndarray, " k"]  # what each added, in the selector's own unit
+    weight: Float[np.ndarray, " k"] | None = None  # multiplicity, where a row counts more than once
+    column: Int[np.ndarray, " k"] | None = None  # the affinity column (target row or group) that chose it
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def prefix(self, k: int) -> Subset:
+        """The first k choices."""
+        cut = [None if part is None else part[:k] for part in (self.weight, self.column)]
+        return Subset(self.index[:k], self.gain[:k], *cut)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selector(ABC):
+    """A way to choose: arrays in, an order out. It never sees a unit, a path or a model."""
+
+    needs: ClassVar[tuple[Kind, ...]]
+    nested: ClassVar[bool] = True  # a smaller budget gives a prefix of a larger one
+    version: ClassVar[int] = 1
+    gain_is: ClassVar[str] = "score"  # what `gain` means, in words, for the reasons
+
+    choose: ClassVar[Callable[..., Subset]]  # (values by kind, *, price, budget, rng) -> Subset
+
+    @abstractmethod
+    def cost(self, load: Load) -> Cost:
+        """The price of choosing itself."""
+
+
+def describe(method: Signal | Selector) -> dict[str, object]:
+    """Name, version and every field, nested methods included: what goes into keys and cards."""
+    return {
+        "name": name_of(method),
+        "version": method.version,
+        "fields": {f.name: _plain(getattr(method, f.name)) for f in fields(method)},
+    }
+
+
+def name_of(method: Signal | Selector | type) -> str:
+    """The file a method lives in: its name everywhere."""
+    return (method if isinstance(method, type) else type(method)).__module__.rsplit(".", 1)[-1]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (Signal, Selector)):
+        return describe(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,220 @@
+"""Pool: n examples in a fixed order, memory-mapped. A target is a Pool too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+
+MESSAGE = pa.struct([("role", pa.string()), ("content", pa.large_string()), ("extra", pa.large_string())])
+SCHEMA = pa.schema(
+    [
+        ("id", pa.large_string()),
+        ("messages", pa.large_list(MESSAGE)),
+        ("group", pa.large_string()),  # null where the rows have no group
+        ("origin", pa.large_string()),  # the user's own row as JSON, untouched, for export
+    ]
+)
+"""`extra` holds the other keys of a message (tool calls, names) as JSON, or null. Role "text" is plain text
+that no template is put around."""
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left out on request."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """n examples in a fixed order.
+
+    The table is read through a memory map, so opening a pool, counting it and taking rows of it costs no
+    resident memory in proportion to its size.
+    """
+
+    table: pa.Table  # SCHEMA, (n,)
+    fingerprint: str  # of the content: ids, messages and groups
+    name: str = "pool"
+    format: str = "messages"  # what the file was read as
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    path: Path | None = None  # the Arrow file behind the table, when there is one
+    _map: mmap.mmap | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Pool:
+        """Map an Arrow file written by `data.read`."""
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        table = pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+        about = json.loads((table.schema.metadata or {}).get(b"thresher", b"{}"))
+        return cls(
+            table=table,
+            fingerprint=about["fingerprint"],
+            name=about["name"],
+            format=about["format"],
+            skipped=tuple(Skipped(**row) for row in about.get("skipped", ())),
+            notes=tuple(about.get("notes", ())),
+            path=path,
+            _map=mapped,
+        )
+
+    @classmethod
+    def from_messages(
+        cls, messages: Sequence[Sequence[Message]], groups: Sequence[str] | None = None, *,
+        ids: Sequence[str] | None = None, origin: Sequence[dict] | None = None, name: str = "pool",
+    ) -> Pool:  # fmt: skip
+        """A pool in memory, for tests and programs."""
+        n = len(messages)
+        rows = [[pack(m) for m in row] for row in messages]
+        columns = [
+            list(ids) if ids is not None else [f"row-{i}" for i in range(n)],
+            rows,
+            list(groups) if groups is not None else [None] * n,
+            [json.dumps(o, ensure_ascii=False) for o in origin or [{"messages": list(row)} for row in messages]],
+        ]
+        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+        return cls(table, fingerprint_of(table), name=name)
+
+    def __reduce__(self) -> tuple:
+        """Pickle as a path where there is one: workers map the same file."""
+        if self.path is not None:
+            return Pool.open, (self.path,)
+        return Pool, (self.table, self.fingerprint, self.name, self.format, self.skipped, self.notes)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def ids(self) -> list[str]:
+        """(n,) the rows' names."""
+        return self.table["id"].to_pylist()
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """The groups there are, sorted; empty where no row has one."""
+        return sorted(value for value in pc.unique(self.table["group"]).to_pylist() if value is not None)
+
+    def group_index(self) -> Int[np.ndarray, " n"]:
+        """(n,) each row's place in `group_names`; a row without a group has -1."""
+        found = pc.index_in(self.table["group"], value_set=pa.array(self.group_names, pa.large_string()))
+        return found.fill_null(-1).to_numpy().astype(np.int64)
+
+    def messages(self) -> Iterator[list[Message]]:
+        """Each row's turns in order, as chat templates take them."""
+        for batch in self.table.select(["messages"]).to_batches(max_chunksize=2048):
+            for row in batch.column(0).to_pylist():
+                yield [unpack(message) for message in row]
+
+    def origin(self) -> Iterator[dict]:
+        """Each row as the user wrote it."""
+        for batch in self.table.select(["origin"]).to_batches(max_chunksize=2048):
+            for text in batch.column(0).to_pylist():
+                yield json.loads(text)
+
+    def prompt(self) -> list[str]:
+        """(n,) everything before the last answer, one turn a line."""
+        return [prompt_of(row) for row in self.messages()]
+
+    def answer(self) -> list[str]:
+        """(n,) the last answer."""
+        return [answer_of(row) for row in self.messages()]
+
+    def text(self) -> list[str]:
+        """(n,) prompt, a newline, answer: what encoders and lexical methods read."""
+        return [text_of(row) for row in self.messages()]
+
+    def take(self, index: Int[np.ndarray, " k"] | Sequence[int]) -> Pool:
+        """These rows, in this order."""
+        index = np.asarray(index, dtype=np.int64)
+        sign = hashlib.sha256(self.fingerprint.encode() + index.tobytes()).hexdigest()
+        return replace(self, table=self.table.take(pa.array(index)), fingerprint=sign, path=None, _map=None)
+
+    def slice(self, start: int, stop: int) -> Pool:
+        """Rows start to stop, without a copy."""
+        sign = hashlib.sha256(f"{self.fingerprint}[{start}:{stop}]".encode()).hexdigest()
+        return replace(self, table=self.table.slice(start, stop - start), fingerprint=sign, path=None, _map=None)
+
+    def parts(self, size: int) -> Iterator[tuple[int, Pool]]:
+        """(number, rows) for consecutive parts; pages of a finished part are given back to the system."""
+        for number, start in enumerate(range(0, len(self), size)):
+            yield number, self.slice(start, min(start + size, len(self)))
+            self.release()
+
+    def release(self) -> None:
+        """Give the mapped pages back; they are read again when needed."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+
+def pack(message: Message) -> dict[str, str | None]:
+    """A message as it is stored."""
+    extra = {key: value for key, value in message.items() if key not in ("role", "content")}
+    return {
+        "role": message["role"],
+        "content": message.get("content") or "",
+        "extra": json.dumps(extra, ensure_ascii=False) if extra else None,
+    }
+
+
+def unpack(stored: dict[str, str | None]) -> Message:
+    """A message as a chat template takes it."""
+    message: Message = {"role": stored["role"], "content": stored["content"]}
+    if stored["extra"]:
+        message.update(json.loads(stored["extra"]))
+    return message
+
+
+def prompt_of(messages: Sequence[Message]) -> str:
+    """Everything before the last answer, one turn a line."""
+    return "\n".join(m["content"] for m in messages[: _last_answer(messages)])
+
+
+def answer_of(messages: Sequence[Message]) -> str:
+    """The last answer; of a plain text, the text."""
+    return messages[_last_answer(messages)]["content"]
+
+
+def text_of(messages: Sequence[Message]) -> str:
+    """Prompt and answer joined by one newline."""
+    return "\n".join(part for part in (prompt_of(messages), answer_of(messages)) if part)
+
+
+def _last_answer(messages: Sequence[Message]) -> int:
+    for at in range(len(messages) - 1, -1, -1):
+        if messages[at]["role"] in ("assistant", "text"):
+            return at
+    return len(messages) - 1
+
+
+def fingerprint_of(table: pa.Table) -> str:
+    """Sixty-four hex digits of ids, messages and groups; the file format they came in does not matter."""
+    digest = hashlib.sha256()
+    for batch in table.select(["id", "messages", "group"]).to_batches():
+        update_fingerprint(digest, batch)
+    return digest.hexdigest()
+
+
+def update_fingerprint(digest: hashlib._Hash, batch: pa.RecordBatch) -> None:
+    """Add the rows of one batch; how rows are cut into batches does not matter."""
+    rows = zip(*(batch.column(name).to_pylist() for name in ("id", "messages", "group")), strict=True)
+    digest.update(b"".join(map(sign_row, rows)))
+
+
+def sign_row(row: tuple[str, list[dict], str | None]) -> bytes:
+    """One row as bytes that no other row has."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"

@@ -1,0 +1,192 @@
+"""A file, a datasets folder, a hub name or the demo, to a Pool.
+
+Rows are streamed, checked and written to one Arrow file in the cache, which is then mapped into memory; the
+next time the same bytes are asked for in the same way, the file is there already.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thresher.core.pool import SCHEMA, Pool, Skipped, fingerprint_of
+from thresher.core.store import writing
+from thresher.data import records
+from thresher.data.formats import converter
+from thresher.data.parse import Plan, parse
+from thresher.data.records import Chunk
+from thresher.errors import PoolError
+
+VERSION = 1  # raise it when the same bytes give other rows
+BATCH_BYTES = 16 << 20  # text of one batch of the Arrow file
+DEMO = ("demo", "demo:target", "demo:test")
+
+
+def load_pool(
+    source: str, *, cache: Path, format: str | None = None, group: str | None = None, skip_bad: bool = False,
+    name: str | None = None,
+) -> Pool:  # fmt: skip
+    """The rows of a source.
+
+    Args:
+        source: .jsonl, .json, .parquet or .csv, each also .gz; a folder `datasets` saved; hub:owner/name:split;
+            demo, demo:target or demo:test.
+        cache: a folder of ours; the pool's Arrow file goes to `pools/` in it.
+        format: force a format instead of detecting it.
+        group: the column that groups the rows; else source, group, subject or task, whichever is there.
+        skip_bad: leave rows out that cannot be read, and count them.
+        name: what to call the pool.
+
+    Raises:
+        PoolError: the source cannot be read at all.
+        RowError: a row of it cannot.
+    """
+    if format is not None:
+        converter(format)
+    files, stream = _open(str(source))
+    name = name or str(source)
+    options = {"version": VERSION, "format": format, "group": group, "skip_bad": skip_bad, "name": name}
+    path = cache / "pools" / f"{_hash(files, options)}.arrow"
+    if not path.exists():
+        plan = Plan(str(source), format=format, forced=format is not None, group=group, skip_bad=skip_bad)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(stream, plan, path, name)
+    return Pool.open(path)
+
+
+def _open(source: str) -> tuple[Sequence[Path | bytes], Iterator[Chunk]]:
+    """(what its content depends on, its records)."""
+    if source in DEMO:
+        from thresher.data import synthetic
+
+        rows = synthetic.rows()[DEMO.index(source)]
+        return [json.dumps(rows).encode()], iter([Chunk(1, list(enumerate(rows, start=1)))])
+    path = Path(source).expanduser()
+    if source.startswith("hub:") or path.is_dir():
+        from thresher.data import hub
+
+        return hub.from_hub(source) if source.startswith("hub:") else hub.from_folder(path)
+    if not path.exists():
+        raise PoolError(_missing(path))
+    return [path], records.chunks(path)
+
+
+def _missing(path: Path) -> str:
+    there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, there, n=3, cutoff=0.5)
+    hint = f" Near names there: {', '.join(near)}." if near else ""
+    if not path.parent.is_dir():
+        hint = f" The folder {path.parent} is not there either."
+    return f"no file {path}.{hint} Give a file, a folder that datasets saved, hub:owner/name:split, or demo."
+
+
+def _hash(files: Sequence[Path | bytes], options: dict) -> str:
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for file in files:
+        if isinstance(file, bytes):
+            digest.update(hashlib.sha256(file).digest())
+        else:
+            digest.update(file.suffix.encode() + b"\0")
+            with _readable(file).open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:32]
+
+
+def _readable(path: Path) -> Path:
+    if not os.access(path, os.R_OK):
+        raise PoolError(f"{path} may not be read by you. Change its permissions.")
+    return path
+
+
+def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
+    """Stream into a file beside the path, then add what is only known at the end, then rename."""
+    rows, whole = (path.with_name(f".{path.stem}.{os.getpid()}.{part}.part") for part in ("rows", "whole"))
+    try:
+        about, unnamed = _stream(stream, plan, rows)
+        with pa.memory_map(str(rows)) as mapped:
+            table = pa.ipc.open_file(mapped).read_all()
+            if table.num_rows == 0:
+                raise PoolError(_nothing(plan.source, about["skipped"]))
+            table = _named(table, about, unnamed)
+            about["name"] = name
+            schema = SCHEMA.with_metadata({"thresher": json.dumps(about, ensure_ascii=False)})
+            with pa.OSFile(str(whole), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+                for batch in table.to_batches():
+                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+            del table
+        os.replace(whole, path)
+    finally:
+        rows.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
+
+
+def _stream(stream: Iterator[Chunk], plan: Plan, path: Path) -> tuple[dict, int]:
+    """Write every good row; (what is known of them, rows without an id of their own)."""
+    digest, unnamed, skipped = hashlib.sha256(), 0, []
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+        waiting: list[pa.RecordBatch] = []
+        size = 0
+        for chunk in stream:
+            parsed, plan = parse(chunk, plan)
+            digest.update(parsed.signed)
+            unnamed += parsed.unnamed
+            skipped += parsed.skipped
+            waiting.append(parsed.batch())
+            size += waiting[-1].nbytes
+            if size > BATCH_BYTES:
+                _flush(waiting, writer)
+                size = 0
+        _flush(waiting, writer)
+    notes = [f"read as {plan.format}: {plan.reason}"]
+    if plan.group is not None:
+        notes.append(f"groups from the column '{plan.group}'")
+    about = {
+        "fingerprint": digest.hexdigest(),
+        "format": plan.format,
+        "skipped": [asdict(row) for row in skipped],
+        "notes": notes,
+    }
+    return about, unnamed
+
+
+def _flush(waiting: list[pa.RecordBatch], writer: pa.ipc.RecordBatchFileWriter) -> None:
+    rows = [batch for batch in waiting if batch.num_rows]
+    if rows:
+        writer.write_batch(pa.concat_batches(rows))
+    waiting.clear()
+
+
+def _named(table: pa.Table, about: dict, unnamed: int) -> pa.Table:
+    """The table with ids that are all there and all different; else rows are numbered, and a note says so."""
+    n = table.num_rows
+    repeated = n - pc.count_distinct(table["id"]).as_py() if unnamed == 0 else 0
+    if unnamed == n or (unnamed == 0 and repeated == 0):
+        if unnamed:
+            about["notes"].append("no 'id' column: rows are called row-<line>")
+        return table
+    why = (
+        f"{unnamed} of {n} rows have no 'id'"
+        if unnamed
+        else f"{repeated} of {n} rows repeat the 'id' of another"
+    )
+    about["notes"].append(f"{why}: rows are called row-<number>, in file order")
+    ids = pa.chunked_array([pa.array([f"row-{i}" for i in range(1, n + 1)], pa.large_string())])
+    table = table.set_column(0, SCHEMA.field("id"), ids)
+    about["fingerprint"] = fingerprint_of(table)
+    return table
+
+
+def _nothing(source: str, skipped: list[dict]) -> str:
+    if skipped:
+        first = Skipped(**skipped[0])
+        return f"{source}: none of its {len(skipped)} rows can be read; line {first.line}: {first.reason}."
+    return f"{source} has no rows. Give a file with at least one."

@@ -1,0 +1,1 @@
+"""Scores with standard errors. One file per measure; a task file names the measure and its settings."""

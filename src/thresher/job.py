@@ -1,0 +1,90 @@
+"""One trained and evaluated model of a run: what a worker process does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from thresher.core.cost import Receipt
+from thresher.core.store import write_bytes
+from thresher.data.read import load_pool
+from thresher.evaluation.measures import evaluate
+from thresher.evaluation.task import Task
+from thresher.models import load
+from thresher.training.recipe import Recipe
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Train on one selection (or on nothing), and score.
+
+    Attributes:
+        name: a folder name, unlike any other job's.
+        line: the columns of results.parquet that are known before training.
+        model: resolved path.
+        rows: selected.jsonl, or None to score the model as it is.
+        format: what the rows are read as.
+        plain: score in the bare prompt format, too: zero-shot's second form.
+    """
+
+    name: str
+    line: dict[str, Any]
+    model: str
+    rows: Path | None
+    format: str
+    recipe: Recipe
+    tasks: tuple[Task, ...]
+    seed: int
+    cache: Path
+    out: Path
+    keep_model: bool = False
+    plain: bool = False
+    dtype: str = "auto"
+
+    @property
+    def folder(self) -> Path:
+        """Where its model and its result are."""
+        return self.out / "trained" / self.name
+
+    def done(self) -> list[dict[str, Any]] | None:
+        """The results of an earlier run, if it finished."""
+        path = self.folder / RESULT
+        return json.loads(path.read_text())["results"] if path.exists() else None
+
+
+def work(job: Job) -> list[dict[str, Any]]:
+    """Results of one job, a line a task; a finished job is not done again."""
+    found = job.done()
+    if found is None:
+        found = _work(job)
+    return found
+
+
+def _work(job: Job) -> list[dict[str, Any]]:
+    model, trained = job.model, Receipt(stage="training")
+    if job.rows is not None:
+        from thresher.training.sft import train  # loads the Trainer
+
+        load.close_models()
+        pool = load_pool(str(job.rows), cache=job.cache, format=job.format)
+        model = str(job.folder / "model")
+        trained = train(job.model, [(pool, job.recipe)], seed=job.seed, out=Path(model))
+    results, receipts = [], [trained.to_dict()]
+    for task in job.tasks:
+        task = replace(task, format="plain") if job.plain else task
+        outcome, receipt = evaluate(model, task, load_pool(task.data, cache=job.cache), dtype=job.dtype)
+        line = {**job.line, "task": task.task, "metric": outcome.metric, "score": outcome.score,
+                "score_se": outcome.to_dict()["score_se"], "training_flops": trained.flops,
+                "total_flops": job.line["selection_flops"] + trained.flops, "training_seconds": trained.seconds}  # fmt: skip
+        results.append(line)
+        receipts.append({**receipt.to_dict(), "examples": outcome.examples, "values": outcome.values.tolist()})
+    write_bytes(job.folder / RESULT, json.dumps({"results": results, "receipts": receipts}, ensure_ascii=False).encode())
+    if not job.keep_model:
+        load.close_models()
+        shutil.rmtree(job.folder / "model", ignore_errors=True)
+    return results

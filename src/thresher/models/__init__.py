@@ -1,0 +1,1 @@
+"""Numbers several signals need from a model."""

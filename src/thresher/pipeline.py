@@ -1,0 +1,228 @@
+"""Where signal meets pool, and selector meets budget."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from thresher.compute import meter
+from thresher.compute.cost_model import CostModel, price
+from thresher.compute.local import Local, Mapper
+from thresher.core.budget import Budget
+from thresher.core.cost import Cost, Load, Receipt
+from thresher.core.method import Selector, Signal, Subset, describe, name_of
+from thresher.core.pool import Pool
+from thresher.core.store import Store
+from thresher.errors import BudgetError, KindError, NonFinite, PoolError
+
+PART = 4096  # rows; what a killed run loses at most
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A signal's values for every row of a pool, and what they cost."""
+
+    values: np.ndarray  # (n,) | (n, q) | (n, d), memory-mapped
+    receipt: Receipt
+    manifest: dict[str, Any]
+
+
+def measure(
+    signal: Signal, pool: Pool, target: Pool | None = None, *, store: Store, mapper: Mapper | None = None,
+    part_size: int = PART,
+) -> Measured:  # fmt: skip
+    """Measure every row, or read what was measured before.
+
+    Parts that an interrupted run finished are kept. Values depend on the signal, its model, the pool and, where the
+    signal looks at it, the target; on nothing else.
+
+    Raises:
+        PoolError: the signal needs a target and there is none.
+        NonFinite: a value is NaN or infinite; the message names the rows.
+    """
+    if signal.needs_target and target is None:
+        raise PoolError(f"{name_of(signal)} measures closeness to a target, and there is none. Name one with --target.")
+    inputs = {"pool": pool.fingerprint, **signal.identity()}
+    if signal.needs_target and target is not None:
+        inputs["target"] = target.fingerprint + ":" + zlib_hex(target)
+    key = store.key(signal, **inputs)
+    if not store.has(key):
+        with store.claim(key):
+            if not store.has(key):
+                _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size)
+                return Measured(store.read(key), _receipt(store, key), store.manifest(key))
+    return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key))
+
+
+def zlib_hex(pool: Pool) -> str:
+    """A short sign of how a target is grouped."""
+    return f"{zlib.crc32(pool.group_index().tobytes()):08x}"
+
+
+def _receipt(store: Store, key: str) -> Receipt:
+    return Receipt.from_dict(store.manifest(key)["receipt"])
+
+
+def _measure_parts(
+    signal: Signal, pool: Pool, target: Pool | None, key: str, inputs: Mapping[str, str], store: Store,
+    mapper: Mapper, part_size: int,
+) -> None:  # fmt: skip
+    name = name_of(signal)
+    estimate = signal.cost(signal.sizes(pool, target))
+    with meter.block(f"{name}: prepare", kind="train" if signal.work == "forward" else "cpu") as block:
+        state = signal.prepare(pool, target, store.own(key))
+    if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
+        store.note(key, "prepare", block.receipt().to_dict())
+    size = store.part_size(key, part_size)
+    done = store.parts_done(key)
+
+    def one(number: int, rows: Pool) -> None:
+        with meter.block(f"{name}: part {number}", kind=signal.work) as part:
+            values = np.asarray(signal.measure(state, rows))
+        _check(signal, values, rows)
+        store.write_part(key, number, values, part.receipt())
+
+    mapper.map(one, ((number, rows) for number, rows in pool.parts(size) if number not in done))
+    prepared = Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})
+    receipt = Receipt.merge(name, [prepared, *store.part_receipts(key)], estimated_flops=estimate.flops)
+    manifest = {
+        "signal": describe(signal),
+        "kind": signal.kind,
+        "inputs": dict(inputs),
+        "rows": len(pool),
+        "estimate": {"flops": estimate.flops, "cpu_seconds": estimate.cpu_seconds, "disk_bytes": estimate.disk_bytes},
+        "receipt": replace(receipt, kind=signal.work).to_dict(),
+    }
+    store.seal(key, manifest)
+
+
+def _check(signal: Signal, values: np.ndarray, rows: Pool) -> None:
+    name = name_of(signal)
+    assert len(values) == len(rows), f"{name} gave {values.shape} for {len(rows)} rows"
+    flat = values.reshape(len(values), -1)
+    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    if bad.size:
+        ids = rows.take(bad[:5]).ids()
+        raise NonFinite(
+            f"{name} gave NaN or infinity for {bad.size} of {len(rows)} rows, first ids {ids}. "
+            "Look at these rows and the scorer (a diverged training, a broken weight file); nothing was written for them."
+        )
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What training on each row costs, counted with the trained model's tokenizer."""
+
+    tokens: Int[np.ndarray, " n"]
+    train_flops: Float[np.ndarray, " n"]
+    model: CostModel
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen from a pool, from which numbers, and what the choosing cost."""
+
+    subset: Subset  # index into the whole pool
+    order: Subset  # as the subset, for as far as the selector ordered rows that fit
+    values: dict[str, np.ndarray]  # by signal name, rows as in `kept`
+    kept: Int[np.ndarray, " m"]  # rows that could be chosen
+    excluded: dict[int, str]  # row -> reason
+    price: Float[np.ndarray, " n"]
+    budget: Budget  # as asked
+    spent: float  # on selection, in the budget's unit; 0 where it does not pay for selection
+    receipts: list[Receipt] = field(default_factory=list)
+    estimate: Cost = field(default_factory=Cost)
+
+
+def select(
+    signals: Sequence[Signal], selector: Selector, pool: Pool, target: Pool | None = None, *, budget: Budget,
+    prices: Prices, seed: int, store: Store, by_group: bool = False, excluded: Mapping[int, str] | None = None,
+    mapper: Mapper | None = None,
+) -> Selection:  # fmt: skip
+    """Measure, deduct what measuring costs, choose.
+
+    Args:
+        signals: in the order of the selector's `needs`.
+        selector: what chooses.
+        pool: n rows.
+        target: q rows, where a signal needs them.
+        budget: as asked; in FLOPs, hours or dollars it pays for the signals too.
+        prices: of training on each row.
+        seed: of the selector's draws.
+        store: where measurements rest.
+        by_group: average an affinity inside each target group first.
+        excluded: rows that must not be chosen, with the reason in words.
+        mapper: how parts are worked through.
+
+    Raises:
+        KindError: signals and selector do not fit together.
+        BudgetError: choosing alone costs more than the budget, or no row fits.
+    """
+    check_kinds(signals, selector)
+    excluded = dict(excluded or {})
+    for signal in signals:
+        usable = signal.usable(pool)
+        if usable is not None:
+            for row in np.flatnonzero(~usable):
+                excluded.setdefault(int(row), f"no trainable token within the window of {name_of(signal)}'s model")
+    kept = np.setdiff1d(np.arange(len(pool)), np.fromiter(excluded, dtype=np.int64, count=len(excluded)))
+    if len(kept) == 0:
+        raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
+    rows = pool if len(kept) == len(pool) else pool.take(kept)
+    estimate = Cost.total(
+        [*(signal.cost(signal.sizes(rows, target)) for signal in signals), selector.cost(Load(n=len(rows), tokens=0))]
+    )
+    unit_price = price(budget.unit, prices.tokens, prices.train_flops, prices.model)  # (n,)
+    spent = prices.model.in_unit(estimate, budget.unit) if budget.pays_for_selection else 0.0
+    left = budget.after(spent) if budget.pays_for_selection else budget
+    if unit_price[kept].min() > left.amount * (1 + 1e-12):
+        raise BudgetError(
+            f"no row fits: the cheapest costs {Budget(float(unit_price[kept].min()), budget.unit)} to train on, and "
+            f"{left} is left of {budget}. Ask for more."
+        )
+    measured = [measure(signal, rows, target, store=store, mapper=mapper) for signal in signals]
+    values = [_grouped(m.values, target) if s.kind == "affinity" and by_group else m.values for s, m in zip(signals, measured, strict=True)]
+    with meter.block(name_of(selector), kind="cpu") as block:
+        chosen = selector.choose(*values, price=unit_price[kept], budget=left.amount, rng=stream(selector, seed))
+    return Selection(
+        subset=replace(chosen, index=kept[chosen.index]),
+        order=chosen,
+        values={name_of(signal): value for signal, value in zip(signals, values, strict=True)},
+        kept=kept,
+        excluded=excluded,
+        price=unit_price,
+        budget=budget,
+        spent=spent,
+        receipts=[*(m.receipt for m in measured), block.receipt()],
+        estimate=estimate,
+    )
+
+
+def check_kinds(signals: Sequence[Signal], selector: Selector) -> None:
+    """Raises:
+    KindError: the selector eats something else than these signals measure.
+    """
+    given = tuple(signal.kind for signal in signals)
+    if given != selector.needs:
+        raise KindError(
+            f"{name_of(selector)} chooses by {list(selector.needs) or 'nothing'}, but was given {list(given) or 'nothing'} "
+            f"({', '.join(map(name_of, signals)) or 'no signal'}). Give it signals of the kinds it needs, in that order."
+        )
+
+
+def stream(selector: Selector, seed: int) -> np.random.Generator:
+    """The selector's own random stream, named after it."""
+    return np.random.default_rng([seed, zlib.crc32(f"selectors/{name_of(selector)}".encode())])
+
+
+def _grouped(affinity: Float[np.ndarray, "n q"], target: Pool | None) -> Float[np.ndarray, "n g"]:
+    """Mean over the target rows of each group, in order of the group names."""
+    assert target is not None, "an affinity has a target"
+    group = target.group_index()
+    names = np.unique(group)
+    return np.stack([affinity[:, group == g].mean(axis=1, dtype=np.float64) for g in names], axis=1)

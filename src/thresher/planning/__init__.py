@@ -1,0 +1,1 @@
+"""What the results say: frontier, curves, break-even."""

@@ -1,0 +1,186 @@
+"""Score as a function of compute: three forms, two free constants each.
+
+    published   (p_bar - p0) (1 - exp(-lambda C / C_D)) + p0         C = total FLOPs
+    shifted     the same with C - S in the exponent                  S = FLOPs of selection
+    log-linear  u + v log10((C - S) / 1e18)                          never read beyond the full run
+
+Source:  Yin & Rush 2025, "Compute-Constrained Data Selection", arXiv:2410.16208 (published form).
+Differs: the bounded least squares is solved exactly: for a given lambda the best p0 is a clipped mean, so
+         one constant is searched on a grid that narrows, and no start can miss the optimum. C_D is the full
+         pool's training cost; only kappa = lambda / C_D is identified by the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+FORMS = ("published", "shifted", "log-linear")
+UNIT = 1e18
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted curve.
+
+    Attributes:
+        kappa: lambda per 1e18 FLOPs; None for the log-linear form.
+        loo: root mean squared error of every point predicted from the others; None below 4 points.
+        p0_interval: bootstrap 95 %, over seeds where every arm has several, else over points.
+        chosen: smallest leave-one-out error among the forms of its method.
+    """
+
+    method: str
+    form: str
+    points: int
+    selection_flops: float
+    full_flops: float
+    higher: bool
+    r2: float | None
+    p0: float | None = None
+    kappa: float | None = None
+    p_bar: float | None = None
+    u: float | None = None
+    v: float | None = None
+    at_bound: bool = False
+    loo: float | None = None
+    p0_interval: tuple[float, float] | None = None
+    kappa_interval: tuple[float, float] | None = None
+    chosen: bool = False
+
+    @property
+    def decay(self) -> float | None:
+        """The paper's lambda: kappa times the full pool's training cost."""
+        return None if self.kappa is None else self.kappa * self.full_flops / UNIT
+
+    def at(self, total_flops: float) -> float:
+        """The score it predicts; NaN where the method cannot have trained at all."""
+        cost = total_flops - (0.0 if self.form == "published" else self.selection_flops)
+        if cost < 0 or (cost == 0 and self.form == "log-linear"):
+            return math.nan
+        if self.form == "log-linear":
+            return self.u + self.v * math.log10(min(cost, self.full_flops) / UNIT)
+        return (self.p_bar - self.p0) * -math.expm1(-self.kappa * cost / UNIT) + self.p0
+
+    def line(self) -> list[tuple[float, float]]:
+        """(total FLOPs, score) from 1 % of the full run's training to all of it, for drawing."""
+        training = np.geomspace(0.01, 1, 60) * self.full_flops
+        return [(float(c), self.at(float(c))) for c in training + self.selection_flops]
+
+    def to_dict(self) -> dict[str, object]:
+        """The contract's keys and a few more, for JSON."""
+        interval = {"p0": self.p0_interval, "kappa_per_1e18": self.kappa_interval}
+        return {
+            "method": self.method,
+            "form": self.form,
+            "p0": self.p0,
+            "kappa_per_1e18": self.kappa,
+            "p_bar": self.p_bar,
+            "interval": None if self.kappa_interval is None else interval,
+            "at_bound": self.at_bound,
+            "lambda": self.decay,
+            "u": self.u,
+            "v": self.v,
+            "r2": self.r2,
+            "loo": self.loo,
+            "points": self.points,
+            "selection_flops": self.selection_flops,
+            "chosen": self.chosen,
+            "line": self.line(),
+        }
+
+
+def fit(
+    total: Sequence[float] | np.ndarray,
+    score: Sequence[float] | np.ndarray,
+    *,
+    form: str = "shifted",
+    selection: float = 0.0,
+    full_flops: float,
+    p_bar: float | None = None,
+    score_se: Sequence[float] | np.ndarray | None = None,
+    higher: bool = True,
+    method: str = "",
+) -> Fit:
+    """Bounded least squares on the points of one method, weighted by 1 / score_se^2 where given.
+
+    The ceiling `p_bar` is held fixed: by default the best of these scores (a panel's best is the better choice).
+    `full_flops` is the training cost of one run on the whole pool, `selection` what choosing costs.
+
+    Raises:
+        ValueError: a form that does not exist, or fewer than two points.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form is {form!r}; the forms are {', '.join(FORMS)}")
+    score = np.asarray(score, dtype=np.float64)  # (t,)
+    cost = np.asarray(total, dtype=np.float64) - (0.0 if form == "published" else selection)  # (t,)
+    weight = np.ones_like(score) if score_se is None else 1 / np.asarray(score_se, dtype=np.float64) ** 2
+    weight = weight * (cost > 0)  # an untrained point is on no curve of training
+    if np.unique(cost[cost > 0]).size < 2:
+        raise ValueError("a curve needs runs at two different costs at least")
+    start = Fit(method, form, int((cost > 0).sum()), selection, full_flops, higher, None)
+    if form == "log-linear":
+        u, v = line_through(cost, score[None], weight[None])
+        found = replace(start, u=float(u[0]), v=float(v[0]))
+    else:
+        ceiling = float(p_bar) if p_bar is not None else float(score.max() if higher else score.min())
+        p0, decay = saturating(cost / full_flops, score[None], weight[None], ceiling, higher)
+        lowest = 0.0 if higher else ceiling
+        bound = bool(p0[0] == lowest or p0[0] == ceiling or decay[0] == 0)
+        found = replace(
+            start, p0=float(p0[0]), kappa=float(decay[0]) / full_flops * UNIT, p_bar=ceiling, at_bound=bound
+        )
+    return replace(found, r2=_r2(found, np.asarray(total, dtype=np.float64), score, weight))
+
+
+def _r2(curve: Fit, total: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float | None:
+    use = weight > 0
+    left = score[use] - [curve.at(float(c)) for c in total[use]]
+    spread = score[use] - np.average(score[use], weights=weight[use])
+    whole = float((weight[use] * spread**2).sum())
+    return None if whole == 0 else 1 - float((weight[use] * left**2).sum()) / whole
+
+
+def line_through(
+    cost: Float[np.ndarray, " t"], score: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted least squares of each row of score (b, t) on log10 cost: (u, v), each (b,)."""
+    x = np.log10(np.where(cost > 0, cost, UNIT) / UNIT)  # (t,)
+    w = weight / weight.sum(axis=1, keepdims=True)  # (b, t)
+    x_mean, y_mean = w @ x, (w * score).sum(axis=1)
+    spread = (w * (x - x_mean[:, None]) ** 2).sum(axis=1)
+    tilt = (w * (x - x_mean[:, None]) * (score - y_mean[:, None])).sum(axis=1)
+    v = np.divide(tilt, spread, out=np.zeros_like(tilt), where=spread > 1e-12)
+    return y_mean - v * x_mean, v
+
+
+def saturating(
+    share: Float[np.ndarray, " t"], score: np.ndarray, weight: np.ndarray, p_bar: float, higher: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(p0, lambda), each (b,): the exact optimum of each row of score (b, t)."""
+    gap = score - p_bar  # (b, t)
+    low, high = (-p_bar, 0.0) if higher else (0.0, np.inf)
+    positive = share[share > 0]
+    top = 40 / positive.min()
+    grid = np.concatenate([[0.0], np.geomspace(1e-4 / positive.max(), top, 600)])  # (g,)
+    lam = np.broadcast_to(grid, (len(score), len(grid)))  # (b, g)
+    for _ in range(6):
+        decay = np.exp(-lam[:, :, None] * share)  # (b, g, t)
+        num = np.einsum("bgt,bt->bg", decay, weight * gap)
+        den = np.einsum("bgt,bt->bg", decay**2, weight)
+        a = np.clip(num / np.maximum(den, 1e-300), low, high)  # (b, g) p0 - p_bar
+        left = gap[:, None, :] - a[:, :, None] * decay
+        best = np.einsum("bgt,bt->bg", left**2, weight).argmin(axis=1)  # (b,)
+        rows = np.arange(len(score))
+        p0, found = p_bar + a[rows, best], lam[rows, best]
+        p0 = np.where(a[rows, best] == -p_bar, 0.0, p0) if higher else p0
+        left_end, right_end = (
+            lam[rows, np.maximum(best - 1, 0)],
+            lam[rows, np.minimum(best + 1, lam.shape[1] - 1)],
+        )
+        lam = left_end[:, None] + (right_end - left_end)[:, None] * np.linspace(0, 1, 41)
+    return p0, found

@@ -1,0 +1,114 @@
+"""Was choosing worth it? Every arm against random rows for the same total compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from thresher.planning.arms import Arm
+from thresher.planning.difference import Difference, difference, paired
+from thresher.planning.results import Panel
+
+_PLAIN = ("random", "full")  # rows nobody chose; `full` is random at 100 %
+_SLACK = 1.02  # two budgets that differ by what one row costs are one budget
+
+
+@dataclass(frozen=True)
+class Worth:
+    """The answer of one panel, in a sentence."""
+
+    paid: bool
+    method: str
+    sentence: str
+
+
+def against_random(arm: Arm, found: Sequence[Arm], *, higher: bool) -> Difference | None:
+    """The arm's lead over random at the arm's own total FLOPs; None where random was never that cheap.
+
+    Between two sizes random is interpolated in log FLOPs, within each seed; beyond its dearest run
+    that run stands, for more compute was at hand than it used.
+    """
+    plain = sorted((a for a in found if a.method in _PLAIN and not a.untrained), key=lambda a: a.total_flops)
+    if not plain or arm.untrained or arm in plain or arm.total_flops * _SLACK < plain[0].total_flops:
+        return None
+    below = max((a for a in plain if a.total_flops <= arm.total_flops * _SLACK), key=lambda a: a.total_flops)
+    above = next((a for a in plain if a.total_flops > arm.total_flops * _SLACK), None)
+    if above is None or below.total_flops * _SLACK >= arm.total_flops:
+        return difference(arm, below, higher=higher)
+    share = math.log(arm.total_flops / below.total_flops) / math.log(above.total_flops / below.total_flops)
+    sign = 1.0 if higher else -1.0
+    within = paired(arm.by_seed, _between(below.by_seed, above.by_seed, share), sign)
+    if within is not None:
+        return within
+    mean = below.score + share * (above.score - below.score)
+    return Difference(sign * (arm.score - mean), None, None, 0, "unpaired")
+
+
+def _between(low: Mapping[int, float], high: Mapping[int, float], share: float) -> dict[int, float]:
+    return {seed: low[seed] + share * (high[seed] - low[seed]) for seed in low.keys() & high.keys()}
+
+
+def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | None]) -> Worth:
+    """One sentence: train not at all, a method that paid, or nothing that did."""
+    for nothing in (arm for arm in found if arm.untrained):
+        trained = [arm for arm in found if not arm.untrained]
+        leads = [difference(arm, nothing, higher=panel.higher) for arm in trained]
+        if trained and not any(lead.mean > 0 for lead in leads):
+            text = f"Do not train for {panel.task}: no trained model scored above {nothing.method} "
+            return Worth(
+                False, nothing.method, f"{text}({nothing.score:.4g} {panel.metric}).".replace(" )", ")")
+            )
+    chosen = [
+        (arm, lead) for arm, lead in zip(found, compared, strict=True) if lead and arm.method not in _PLAIN
+    ]
+    if not chosen:
+        return Worth(
+            False, "", f"Nothing can be said for {panel.task}: no method has a random run to stand beside."
+        )
+    certain = [pair for pair in chosen if pair[1].above]
+    if certain:
+        return _paid(panel, *max(certain, key=lambda pair: pair[1].mean))
+    return _not_paid(panel, *max(chosen, key=lambda pair: pair[1].mean))
+
+
+def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
+    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random at the same total compute"
+    return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
+
+
+def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
+    size = f"{arm.name} at {_size(arm)}"
+    if lead.mean <= 0:
+        text = f"Nothing beat random on {panel.task} at the same total compute; the best, {size}, was"
+        return Worth(
+            False,
+            "",
+            f"{text} {abs(lead.mean):.3g} {'below' if panel.higher else 'above'} it ({_interval(lead)}).",
+        )
+    if not lead.known:
+        text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random at the same total compute"
+        return Worth(
+            False, "", f"{text}, but without repeated seeds nobody knows how much of that is chance."
+        )
+    text = f"Nothing certainly beat random on {panel.task} at the same total compute; the best, {size}, was"
+    seen = f"; {lead.seeds} such seeds can show {lead.detectable:.2g} or more" if lead.detectable else ""
+    return Worth(False, "", f"{text} {_gain(panel, lead)} ({_interval(lead)}{seen}).")
+
+
+def _gain(panel: Panel, lead: Difference) -> str:
+    unit = f" {panel.metric}" if panel.metric else ""
+    return f"{abs(lead.mean):.3g}{unit} {'higher' if panel.higher else 'lower'}"
+
+
+def _interval(lead: Difference) -> str:
+    if lead.low is None or lead.high is None:
+        return "one run each, no interval"
+    over = f"over {lead.seeds} paired seeds" if lead.basis == "paired" else "by standard errors, unpaired"
+    return f"95 % interval of the lead {lead.low:+.3g} to {lead.high:+.3g} {over}"
+
+
+def _size(arm: Arm) -> str:
+    if arm.fraction:
+        return f"{100 * arm.fraction:.3g} % of the pool"
+    return f"{arm.rows} rows"

@@ -1,0 +1,45 @@
+"""What every signal that reads rows with a language model shares: sizes, and which rows it can read at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from thresher.core.cost import Load
+from thresher.core.method import Signal
+from thresher.core.pool import Pool
+from thresher.models import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Signal):
+    """A signal with a model and a window."""
+
+    model: Annotated[str, "model that reads the pool; a small one is usual"]
+    max_tokens: Annotated[int, "rows are cut on the right to this length"] = 2048
+
+    def sizes(self, pool: Pool, target: Pool | None) -> Load:
+        """Real tokens of pool and target under this model's tokenizer."""
+        rows = load.encoded(self.model, pool, self.max_tokens)
+        s, a = rows.lengths().astype(np.float64), rows.answer_tokens().astype(np.float64)
+        near = load.encoded(self.model, target, self.max_tokens).lengths() if target is not None else np.zeros(0)
+        return Load(
+            n=len(pool),
+            tokens=int(s.sum()),
+            answer_tokens=int(a.sum()),
+            square=float((s**2).sum()),
+            answer_square=float((a**2).sum()),
+            q=len(near),
+            target_tokens=int(near.sum()),
+            target_square=float((near.astype(np.float64) ** 2).sum()),
+        )
+
+    def identity(self) -> dict[str, str]:
+        """The weights, not the name they go by."""
+        return {"model": load.weights_hash(self.model)}
+
+    def usable(self, pool: Pool) -> np.ndarray:
+        """(n,) rows with at least one token to predict after truncation."""
+        return load.encoded(self.model, pool, self.max_tokens).answer_tokens() > 0

@@ -1,0 +1,138 @@
+"""A run's YAML: methods x budgets x seeds on one pool, target, model and recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from thresher import methods
+from thresher.core.registry import unknown
+from thresher.errors import RecipeError
+from thresher.evaluation.task import Task
+from thresher.setting import Sources
+from thresher.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method as a run names it, with the fields it sets."""
+
+    label: str
+    method: str
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What a run does.
+
+    Relative paths are taken from the file's own folder. `arms` are written as `methods:`, each a name or
+    `{method: NAME, label: TEXT, set: {field: value}}`.
+    """
+
+    sources: Sources
+    arms: tuple[Arm, ...]
+    budgets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    recipe: Recipe
+    tasks: tuple[Task, ...]
+    workers: int | None = None
+    threads: int | None = None
+    keep_models: bool = False
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @classmethod
+    def read(cls, path: Path) -> Spec:
+        """A run from its file.
+
+        Raises:
+            RecipeError: the file is missing, is not YAML, or says something that does not exist.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecipeError(f"there is no recipe {path}.") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} is not YAML: {error}.") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{path} must be a mapping; it needs {', '.join(NEEDED)}.")
+        return cls.from_dict(values, folder=path.parent)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, folder: Path) -> Spec:
+        """A run from plain values.
+
+        Raises:
+            RecipeError: a key that does not exist, or one that is missing.
+        """
+        values = dict(values)
+        source_names = [f.name for f in fields(Sources)]
+        known = [*source_names, "methods", "budgets", "seeds", "recipe", "tasks", "workers", "threads", "keep_models", "dtype"]
+        for name in values:
+            if name not in known:
+                raise RecipeError("run: " + unknown("key", str(name), known))
+        for name in NEEDED:
+            if not values.get(name):
+                raise RecipeError(f"run: the key {name!r} is missing. Needed: {', '.join(NEEDED)}.")
+        named = {key: values[key] for key in source_names if key in values}
+        target = named.get("target") or ()
+        named["target"] = tuple(_path(t, folder) for t in ([target] if isinstance(target, str) else target))
+        named["pool"] = _path(named["pool"], folder)
+        recipe = values.get("recipe") or {}
+        return cls(
+            sources=Sources(**named),
+            arms=tuple(map(_arm, values["methods"])),
+            budgets=tuple(map(str, _listed(values["budgets"]))),
+            seeds=tuple(map(int, _listed(values["seeds"]))),
+            recipe=Recipe.read(folder / recipe) if isinstance(recipe, str) else Recipe.from_dict(recipe),
+            tasks=tuple(_task(task, folder) for task in values["tasks"]),
+            workers=values.get("workers"),
+            threads=values.get("threads"),
+            keep_models=bool(values.get("keep_models", False)),
+            dtype=values.get("dtype", "auto"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for run.json."""
+        return {
+            "sources": asdict(self.sources),
+            "methods": [asdict(arm) for arm in self.arms],
+            "budgets": list(self.budgets),
+            "seeds": list(self.seeds),
+            "recipe": self.recipe.to_dict(),
+            "tasks": [asdict(task) for task in self.tasks],
+            "dtype": self.dtype,
+        }
+
+
+NEEDED = ("pool", "model", "methods", "budgets", "seeds", "tasks")
+
+
+def _listed(value: Any) -> list:  # noqa: ANN401
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _path(source: str, folder: Path) -> str:
+    """A path beside the file, if there is one; hub names and `demo` stay."""
+    beside = folder / source
+    return str(beside.resolve()) if beside.exists() else source
+
+
+def _arm(line: Any) -> Arm:  # noqa: ANN401
+    if isinstance(line, str):
+        return Arm(line, methods.get(line).name)
+    if not isinstance(line, Mapping) or "method" not in line:
+        raise RecipeError(f"run: a method is a name, or {{method: NAME, label: TEXT, set: {{field: value}}}}, not {line!r}.")
+    for key in line:
+        if key not in ("method", "label", "set"):
+            raise RecipeError("run: " + unknown("key of a method", str(key), ("method", "label", "set")))
+    name = methods.get(str(line["method"])).name
+    return Arm(str(line.get("label", name)), name, dict(line.get("set") or {}))
+
+
+def _task(task: Any, folder: Path) -> Task:  # noqa: ANN401
+    return Task.read(folder / task) if isinstance(task, str) else Task.from_dict(task, folder=folder)

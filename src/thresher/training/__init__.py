@@ -1,0 +1,1 @@
+"""Fine-tuning: a recipe, its price, and the transformers Trainer."""

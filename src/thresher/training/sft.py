@@ -1,0 +1,222 @@
+"""Supervised fine-tuning with the transformers Trainer, and peft where the recipe has adapters."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.utils import logging as transformers_logging
+
+from thresher.compute import meter
+from thresher.compute.flops import Architecture
+from thresher.core.cost import Receipt
+from thresher.core.pool import Pool
+from thresher.data.chat import Encoded, encode
+from thresher.errors import PoolError
+from thresher.models import load
+from thresher.training.recipe import Recipe, step_flops, total_flops
+
+DONE = "thresher-training.json"  # the last file a finished training writes
+
+
+def train(
+    model: str,
+    stages: Sequence[tuple[Pool, Recipe]],
+    *,
+    seed: int,
+    out: Path,
+    device: str = "auto",
+    progress: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Receipt:
+    """Fine-tune on one data set after another; the result is an ordinary folder or adapter.
+
+    Args:
+        model: what `models.load.resolve` gave.
+        stages: rows and recipe of each stage in turn (a warm-up, then the target). Weights carry over, the
+            optimiser starts anew.
+        seed: fixes adapters, data order and dropout.
+        out: the folder that is left; finished folders are not trained again.
+        device: "auto", "cpu", "cuda".
+        progress: show the Trainer's bar on stderr.
+        callbacks: the Trainer's own kind.
+
+    Returns:
+        What was done, batches counted with their padding.
+
+    Raises:
+        PoolError: a stage without a trainable token.
+    """
+    done = out / DONE
+    if done.exists():
+        return Receipt.from_dict(json.loads(done.read_text())["receipt"])
+    arch = load.architecture(model)
+    tokenizer = load.open_tokenizer(model)
+    encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
+    estimate = sum(
+        total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True)
+    )
+    part = out.with_name(out.name + ".part")
+    with meter.block("training", estimated_flops=estimate, kind="train") as block:
+        network = open_for_training(model)
+        for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
+            network = _stage(network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks)
+        part.mkdir(parents=True, exist_ok=True)
+        network.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+    receipt = block.receipt()
+    for folder in part.glob("stage-*"):
+        shutil.rmtree(folder)
+    about = {"model": model, "seed": seed, "recipes": [r.to_dict() for _, r in stages], "receipt": receipt.to_dict()}
+    (part / DONE).write_text(json.dumps(about, indent=1))
+    shutil.rmtree(out, ignore_errors=True)
+    part.rename(out)
+    return receipt
+
+
+def open_for_training(model: str) -> PreTrainedModel:
+    """A fresh copy in float32 (mixed precision is the recipe's business), never the cached one."""
+    return load.fresh_model(model, dtype="float32")
+
+
+def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
+    rows = encode(pool, tokenizer, max_tokens=recipe.max_tokens)
+    if recipe.loss == "answer":
+        keep = np.flatnonzero(rows.answer_tokens() > 0)
+        rows = rows.take(keep) if len(keep) < len(rows) else rows
+    if len(rows) == 0:
+        raise PoolError(f"{pool.name}: none of the {len(pool)} rows has a token to train on in {recipe.max_tokens} tokens.")
+    return rows
+
+
+def _stage(
+    network: PreTrainedModel, rows: Encoded, recipe: Recipe, arch: Architecture, folder: Path, seed: int,
+    device: str, progress: bool, callbacks: Sequence[TrainerCallback],
+) -> PreTrainedModel:  # fmt: skip
+    set_seed(seed)
+    if recipe.lora is not None and not hasattr(network, "peft_config"):
+        network = _with_adapters(network, recipe)
+    if not progress:
+        transformers_logging.set_verbosity_error()
+    trainer = _CountingTrainer(
+        model=network,
+        args=arguments(recipe, len(rows), folder, seed, device, progress),
+        train_dataset=_Rows(rows),
+        data_collator=_Collator(recipe.loss == "all"),
+        callbacks=list(callbacks),
+    )
+    trainer.priced = lambda tokens, square: step_flops(recipe, arch, tokens, square)
+    latest = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    trainer.train(resume_from_checkpoint=str(latest[-1]) if latest else None)
+    return trainer.accelerator.unwrap_model(trainer.model)
+
+
+def _with_adapters(network: PreTrainedModel, recipe: Recipe) -> Any:  # noqa: ANN401
+    from peft import LoraConfig, get_peft_model  # peft takes seconds to import
+
+    lora = recipe.lora
+    assert lora is not None, "adapters are asked for by the recipe"
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    config = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
+    return get_peft_model(network, config)
+
+
+def arguments(
+    recipe: Recipe, n: int, folder: Path, seed: int, device: str, progress: bool
+) -> TrainingArguments:
+    """The Trainer's own arguments for a recipe; batch_size is the whole step's, over all devices."""
+    cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    devices = load.process_count()
+    micro = min(recipe.micro_batch, recipe.batch_size, n)
+    accumulate = max(1, round(min(recipe.batch_size, n) / (micro * devices)))
+    steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(n / (micro * accumulate * devices)))
+    bf16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not cpu)
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.steps or -1,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=accumulate,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.adam_beta1,
+        adam_beta2=recipe.adam_beta2,
+        max_grad_norm=recipe.clip,
+        bf16=bf16,
+        gradient_checkpointing=recipe.checkpointing,
+        train_sampling_strategy="sequential" if recipe.order == "given" else "random",
+        use_cpu=cpu,
+        seed=seed,
+        data_seed=seed,
+        save_strategy="steps" if recipe.save_every else "no",
+        save_steps=recipe.save_every or 500,
+        save_total_limit=1,
+        logging_strategy="steps" if recipe.report_to != "none" or progress else "no",
+        logging_steps=10,
+        report_to=recipe.report_to,
+        disable_tqdm=not progress,
+        dataloader_pin_memory=not cpu,
+        remove_unused_columns=False,
+    )
+
+
+class _Rows(Dataset):
+    """Encoded rows as the Trainer takes them."""
+
+    def __init__(self, rows: Encoded) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+        ids, trained = self.rows.row(i)
+        return {"input_ids": ids, "trained": trained}
+
+
+class _Collator:
+    """Pads on the right; what is not trained on has the label -100."""
+
+    def __init__(self, everything: bool) -> None:
+        self.everything = everything
+
+    def __call__(self, rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        ids = np.zeros((len(rows), longest), dtype=np.int64)  # (b, s)
+        labels = np.full((len(rows), longest), -100, dtype=np.int64)  # (b, s)
+        mask = np.zeros((len(rows), longest), dtype=np.int64)  # (b, s)
+        for i, row in enumerate(rows):
+            s = len(row["input_ids"])
+            ids[i, :s], mask[i, :s] = row["input_ids"], 1
+            learn = np.ones(s, dtype=bool) if self.everything else row["trained"]
+            labels[i, :s][learn] = row["input_ids"][learn]
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(labels),
+        }
+
+
+class _CountingTrainer(Trainer):
+    """The Trainer, with every batch it runs on the meter."""
+
+    priced: Any
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        b, s = inputs["input_ids"].shape
+        meter.count(flops=self.priced(float(b * s), float(b * s * s)), tokens=b * s)
+        return super().training_step(model, inputs, num_items_in_batch)
