@@ -32,7 +32,7 @@ def make(path: Path, rows: int) -> None:
             for i, row in enumerate(drawn.tolist()):
                 said = [words[j] for j in row]
                 record = {"id": f"r{start + i}", "source": f"s{(start + i) % 7}", "prompt": " ".join(said[:40]) + "?",
-                          "response": (" ".join(said[40:]).capitalize() + ". ") * (1 + (i % 3 == 0))}  # fmt: skip
+                          "response": " ".join(said[40:]).capitalize() + "."}  # fmt: skip
                 file.write(json.dumps(record) + "\n")
 
 
@@ -125,7 +125,8 @@ def main() -> None:
         seconds = told["read"]["seconds"] + told["bm25"]["seconds"]
         peak = max(told["read"]["peak_mb"], told["bm25"]["peak_mb"])
         print(f"open, count, take: peak {told['open']['peak_mb']:.0f} MB (bar 500 MB)")
-        print(f"read, fingerprint, BM25 against {QUERIES}: {seconds:.0f} s (bar 240 s), peak {peak:.0f} MB (bar 6000 MB)")
+        print(f"read, fingerprint, BM25 against {QUERIES}: {seconds:.0f} s (bar 240 s)")
+        print(f"the same: peak {peak:.0f} MB (bar 6000 MB)")
     return None
 
 

@@ -109,12 +109,12 @@ def _chosen(
     }
     scored = any(describe["fields"].get("model") for describe in card["signals"])
     scorer = setting.sources.scorer or setting.sources.model if scored and "scorer" in methods.get(arm.method).needs else ""
-    return _job(spec, setting, out, arm.label, name=name, seed=seed, rows=folder / "selected.jsonl", scorer=scorer, **line)
+    return _job(spec, setting, out, arm.label, name=name, seed=seed, selected=folder / "selected.jsonl", scorer=scorer, **line)
 
 
 def _job(
     spec: Spec, setting: Setting, out: Path, label: str, *, name: str | None = None, seed: int | None = None,
-    rows: Path | None = None, scorer: str | None = "", plain: bool = False, **line: Any,  # noqa: ANN401
+    selected: Path | None = None, scorer: str | None = "", plain: bool = False, **line: Any,  # noqa: ANN401
 ) -> Job:  # fmt: skip
     assert setting.model is not None, "a run has a model"
     name = name or re.sub(r"[^\w.-]+", "_", label)
@@ -127,7 +127,7 @@ def _job(
         "pool": setting.pool.name, "budget": "", "job": name,
     }  # fmt: skip
     return Job(
-        name=name, line={**known, **line}, model=setting.model, rows=rows, format=setting.pool.format, recipe=spec.recipe,
+        name=name, line={**known, **line}, model=setting.model, rows=selected, format=setting.pool.format, recipe=spec.recipe,
         tasks=spec.tasks, seed=seed or 0, cache=setting.store.root, out=out, keep_model=spec.keep_models, plain=plain,
         dtype=spec.dtype,
     )  # fmt: skip

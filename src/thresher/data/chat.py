@@ -37,7 +37,7 @@ class Encoded:
     """
 
     ids: Int[np.ndarray, " D"]
-    starts: Int[np.ndarray, " n+1"]
+    starts: Int[np.ndarray, " edges"]
     trained: Bool[np.ndarray, " D"]
     cut: Int[np.ndarray, " n"]
     template: str

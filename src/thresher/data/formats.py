@@ -125,8 +125,8 @@ def detect(row: Row) -> tuple[str, str]:
     if "prompt" in row or "question" in row:
         _half_pair(row)
     raise BadRow(
-        f"no known format has the columns {', '.join(map(repr, row)) or '(none)'}; known are messages | conversations | "
-        "instruction, output | prompt, completion | prompt, response | question, answer | text"
+        f"no known format has the columns {', '.join(map(repr, row)) or '(none)'}; known are messages | "
+        "conversations | instruction, output | prompt, completion | prompt, response | question, answer | text"
     )
 
 

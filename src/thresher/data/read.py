@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.core.pool import SCHEMA, Pool, Skipped, fingerprint_of
+from thresher.core.pool import SCHEMA, Pool, Skipped, update_fingerprint
 from thresher.core.store import writing
 from thresher.data import records
 from thresher.data.formats import converter
@@ -37,8 +37,8 @@ def load_pool(
     """The rows of a source.
 
     Args:
-        source: .jsonl, .json, .parquet or .csv, each also .gz; a folder `datasets` saved; hub:owner/name:split;
-            demo, demo:target or demo:test.
+        source: .jsonl, .json, .parquet or .csv, each also .gz; a folder `datasets` saved;
+            hub:owner/name:split; demo, demo:target or demo:test.
         cache: a folder of ours; the pool's Arrow file goes to `pools/` in it.
         format: force a format instead of detecting it.
         group: the column that groups the rows; else source, group, subject or task, whichever is there.
@@ -112,17 +112,17 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
     rows, whole = (path.with_name(f".{path.stem}.{os.getpid()}.{part}.part") for part in ("rows", "whole"))
     try:
         about, unnamed = _stream(stream, plan, rows)
-        with pa.memory_map(str(rows)) as mapped:
-            table = pa.ipc.open_file(mapped).read_all()
-            if table.num_rows == 0:
-                raise PoolError(_nothing(plan.source, about["skipped"]))
-            table = _named(table, about, unnamed)
-            about["name"] = name
-            schema = SCHEMA.with_metadata({"thresher": json.dumps(about, ensure_ascii=False)})
-            with pa.OSFile(str(whole), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-                for batch in table.to_batches():
-                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-            del table
+        about["name"] = name
+        n, repeated = _count(rows)
+        if n == 0:
+            raise PoolError(_nothing(plan.source, about["skipped"]))
+        numbered = _note_ids(about, n, unnamed, repeated)
+        if numbered:
+            about["fingerprint"] = _fingerprint(_batches(rows, numbered))
+        schema = SCHEMA.with_metadata({"thresher": json.dumps(about, ensure_ascii=False)})
+        with pa.OSFile(str(whole), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in _batches(rows, numbered):
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
         os.replace(whole, path)
     finally:
         rows.unlink(missing_ok=True)
@@ -165,24 +165,43 @@ def _flush(waiting: list[pa.RecordBatch], writer: pa.ipc.RecordBatchFileWriter) 
     waiting.clear()
 
 
-def _named(table: pa.Table, about: dict, unnamed: int) -> pa.Table:
-    """The table with ids that are all there and all different; else rows are numbered, and a note says so."""
-    n = table.num_rows
-    repeated = n - pc.count_distinct(table["id"]).as_py() if unnamed == 0 else 0
-    if unnamed == n or (unnamed == 0 and repeated == 0):
-        if unnamed:
-            about["notes"].append("no 'id' column: rows are called row-<line>")
-        return table
-    why = (
-        f"{unnamed} of {n} rows have no 'id'"
-        if unnamed
-        else f"{repeated} of {n} rows repeat the 'id' of another"
-    )
-    about["notes"].append(f"{why}: rows are called row-<number>, in file order")
-    ids = pa.chunked_array([pa.array([f"row-{i}" for i in range(1, n + 1)], pa.large_string())])
-    table = table.set_column(0, SCHEMA.field("id"), ids)
-    about["fingerprint"] = fingerprint_of(table)
-    return table
+def _count(path: Path) -> tuple[int, int]:
+    """(rows, rows whose id an earlier one has)."""
+    with pa.OSFile(str(path)) as file:
+        ids = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[0])).read_all()["id"]
+    return len(ids), len(ids) - pc.count_distinct(ids).as_py()
+
+
+def _note_ids(about: dict, n: int, unnamed: int, repeated: int) -> bool:
+    """Whether rows are to be numbered, because not every row has an id and not all differ; a note says so."""
+    if unnamed == n:
+        about["notes"].append("no 'id' column: rows are called row-<line>")
+    elif unnamed or repeated:
+        found = f"{unnamed} of {n} rows have no 'id'" if unnamed else f"{repeated} of {n} rows repeat an 'id'"
+        about["notes"].append(f"{found}: rows are called row-<number>, in file order")
+        return True
+    return False
+
+
+def _batches(path: Path, numbered: bool) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, read one at a time."""
+    start = 1
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            if numbered:
+                ids = pa.array([f"row-{start + j}" for j in range(batch.num_rows)], pa.large_string())
+                batch = batch.set_column(0, SCHEMA.field("id"), ids)
+            start += batch.num_rows
+            yield batch
+
+
+def _fingerprint(batches: Iterator[pa.RecordBatch]) -> str:
+    digest = hashlib.sha256()
+    for batch in batches:
+        update_fingerprint(digest, batch)
+    return digest.hexdigest()
 
 
 def _nothing(source: str, skipped: list[dict]) -> str:

@@ -1,7 +1,7 @@
 """Files to numbered records: lines of JSON, or rows that another format has already parsed.
 
-Lines are split on the newline byte only (U+2028 and its like are text), read in blocks, and bounded in length,
-so that neither a large file nor a gzip bomb fills the memory.
+Lines are split on the newline byte only (U+2028 and its like are text), read in blocks, and bounded in
+length, so that neither a large file nor a gzip bomb fills the memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,8 +49,8 @@ def kind_of(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     kind = next((kind for kind in KINDS if name.endswith(f".{kind}")), None)
     if kind is None:
-        raise PoolError(f"{path} is of no known kind. Give {', '.join('.' + k for k in KINDS)}, each also with .gz, "
-                        "a folder that datasets saved, hub:owner/name:split, or demo.")  # fmt: skip
+        raise PoolError(f"{path} is of no known kind. Give {', '.join('.' + k for k in KINDS)}, each also "
+                        "with .gz, a folder that datasets saved, hub:owner/name:split, or demo.")  # fmt: skip
     return kind
 
 
@@ -73,7 +73,7 @@ def chunks(path: Path) -> Iterator[Chunk]:
             yield from _parquet(file, path)
 
 
-def lines(file: IO[bytes], source: str) -> Iterator[Chunk]:
+def lines(file: io.BufferedReader, source: str) -> Iterator[Chunk]:
     """Lines of a stream, a block at a time.
 
     Raises:
@@ -95,7 +95,7 @@ def lines(file: IO[bytes], source: str) -> Iterator[Chunk]:
         yield Chunk(first, [rest])
 
 
-def _document(file: IO[bytes], path: Path) -> Iterator[Chunk]:
+def _document(file: io.BufferedReader, path: Path) -> Iterator[Chunk]:
     content = _whole(file, path)
     try:
         rows = json.loads(content.decode("utf-8-sig")) if content.strip(BLANK) else []
@@ -112,7 +112,7 @@ def _document(file: IO[bytes], path: Path) -> Iterator[Chunk]:
         yield Chunk(start + 1, [(i, row if isinstance(row, dict) else "not an object") for i, row in part])
 
 
-def _csv(file: IO[bytes], path: Path) -> Iterator[Chunk]:
+def _csv(file: io.BufferedReader, path: Path) -> Iterator[Chunk]:
     text = (
         line.decode("utf-8", "surrogateescape") + "\n"
         for chunk in lines(file, str(path))
@@ -146,7 +146,7 @@ def _csv(file: IO[bytes], path: Path) -> Iterator[Chunk]:
         csv.field_size_limit(before)
 
 
-def _parquet(file: IO[bytes], path: Path) -> Iterator[Chunk]:
+def _parquet(file: io.BufferedReader, path: Path) -> Iterator[Chunk]:
     try:
         whole = pa.BufferReader(_whole(file, path)) if path.name.lower().endswith(".gz") else path
         first = 1
@@ -157,7 +157,7 @@ def _parquet(file: IO[bytes], path: Path) -> Iterator[Chunk]:
         raise PoolError(f"{path} cannot be read as parquet: {error}") from error
 
 
-def _whole(file: IO[bytes], path: Path) -> bytes:
+def _whole(file: io.BufferedReader, path: Path) -> bytes:
     content = file.read(MAX_DOCUMENT + 1)
     if len(content) > MAX_DOCUMENT:
         raise PoolError(

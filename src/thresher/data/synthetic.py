@@ -162,8 +162,10 @@ def _recipe(rng: np.random.Generator) -> Row:
     things = _some(
         ("beans", "onions", "flour", "butter", "carrots", "salt", "herbs", "rice", "cheese"), 4, rng
     )
-    steps = [f"Take the {thing} and {_one(('chop', 'warm', 'wash', 'stir', 'weigh'), rng)} it for {int(rng.integers(2, 20))} "
-             "minutes." for thing in things]  # fmt: skip
+    steps = []
+    for thing in things:
+        do, minutes = _one(("chop", "warm", "wash", "stir", "weigh"), rng), int(rng.integers(2, 20))
+        steps.append(f"Take the {thing} and {do} it for {minutes} minutes.")
     return {
         "prompt": f"How do I make {dish} with {things[0]}?",
         "response": " ".join(steps),
@@ -188,11 +190,11 @@ def _story(rng: np.random.Generator) -> Row:
         _one(("fox", "sailor", "queen", "baker"), rng),
         _one(("forest", "harbour", "castle", "village"), rng),
     )
-    middle = [
-        f"On day {day} the {who} met a {_one(('stranger', 'child', 'dog', 'merchant'), rng)} near the {where} and "
-        f"{_one(('laughed', 'listened', 'ran away', 'shared a meal', 'told a secret'), rng)}."
-        for day in range(1, int(rng.integers(3, 9)))
-    ]
+    middle = []
+    for day in range(1, int(rng.integers(3, 9))):
+        met = _one(("stranger", "child", "dog", "merchant"), rng)
+        did = _one(("laughed", "listened", "ran away", "shared a meal", "told a secret"), rng)
+        middle.append(f"On day {day} the {who} met a {met} near the {where} and {did}.")
     reply = f"Once there was a {who} who lived by the {where}. " + " ".join(middle) + " And so it ended."
     return {"prompt": f"Tell me a story of a {who} and a {where}.", "response": reply, "source": "stories"}
 

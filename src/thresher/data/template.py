@@ -144,15 +144,15 @@ class Template:
         for j in answers_of(messages):
             opening = next(rest) if j else None
             ending = next(rest) if j < len(messages) - 1 else full
+            taught = bool(messages[j]["content"].strip()) or len(messages[j]) > 2  # an empty answer teaches nothing
             span = _between(full, opening, ending)
-            if span is None:
+            if span is None or (taught and span[0] == span[1]):
                 self.located += 1
                 span = self._locate(messages, j, full, opening, behind)
             if span is None:
                 raise RowError(*name[:2], f"the chat template leaves an answer of row {name[2]!r} out of its text")
             behind = span[1]
-            if messages[j]["content"].strip() or len(messages[j]) > 2:  # an empty answer teaches nothing
-                spans.append(span)
+            spans += [span] if taught else []
         return full, spans
 
     def _plain_text(self, messages: Conversation) -> tuple[str, list[Span]]:

@@ -23,7 +23,7 @@ def batches(lengths: Int[np.ndarray, " n"], token_budget: int) -> Iterator[Int[n
 
 
 def padded(
-    ids: Int[np.ndarray, " D"], starts: Int[np.ndarray, " n+1"], rows: Int[np.ndarray, " b"], fill: int
+    ids: Int[np.ndarray, " D"], starts: Int[np.ndarray, " edges"], rows: Int[np.ndarray, " b"], fill: int
 ) -> Int[np.ndarray, "b s"]:
     """Rows as one array, filled up on the right."""
     longest = int((starts[rows + 1] - starts[rows]).max())

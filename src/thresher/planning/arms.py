@@ -147,7 +147,7 @@ def _refuse_repeats(group: Sequence[Run]) -> None:
         if run.seed is not None and run.seed in seen:
             raise ResultsError(
                 f"Two lines are {run.method} on {run.task} at the same size with seed {run.seed} "
-                f"(scores {seen[run.seed].score:g} and {run.score:g}). Keep one, or give them different seeds."
+                f"(scores {seen[run.seed].score:g} and {run.score:g}). Keep one, or give them two seeds."
             )
         if run.seed is not None:
             seen[run.seed] = run

@@ -10,10 +10,11 @@ import numpy as np
 from thresher.planning.arms import Arm
 from thresher.planning.results import Panel
 
+Number = int | float
 _CHEAP = 0.01  # a selection bill under 1 % of the training is no bill: random, lexical methods
 
 
-def runs_to_pay(selection_flops: float, training_flops: float, reference_flops: float) -> float | None:
+def runs_to_pay(selection_flops: Number, training_flops: Number, reference_flops: Number) -> float | None:
     """m* = S / (C_ref - C_T): how many runs must share one selection; None is never.
 
     C_ref (`reference_flops`) is what the best cheap method spends to reach the same score.
@@ -22,13 +23,13 @@ def runs_to_pay(selection_flops: float, training_flops: float, reference_flops: 
     return selection_flops / saved if saved > 0 else None
 
 
-def shared_total(selection_flops: float, training_flops: float, runs: int) -> float:
+def shared_total(selection_flops: Number, training_flops: Number, runs: int) -> float:
     """FLOPs per run where `runs` runs share one selection: C_T + S / m."""
     return training_flops + selection_flops / runs
 
 
 def cheap_fraction(
-    score: float, lines: Sequence[Sequence[tuple[float, float]]], *, higher: bool = True
+    score: Number, lines: Sequence[Sequence[tuple[Number, Number]]], *, higher: bool = True
 ) -> float | None:
     """The smallest pool fraction at which a cheap method scores as much; None if none does.
 
@@ -41,7 +42,7 @@ def cheap_fraction(
     return min(reached, default=None)
 
 
-def _first_reach(score: float, line: Sequence[tuple[float, float]], sign: float) -> float | None:
+def _first_reach(score: Number, line: Sequence[tuple[float, float]], sign: Number) -> float | None:
     if not line:
         return None
     if sign * line[0][1] >= sign * score:
@@ -52,7 +53,7 @@ def _first_reach(score: float, line: Sequence[tuple[float, float]], sign: float)
     return None
 
 
-def size_ratio(share: float, f_expensive: float, f_cheap: float | None, runs: int = 1) -> float | None:
+def size_ratio(share: Number, f_expensive: Number, f_cheap: Number | None, runs: int = 1) -> float | None:
     """Target-to-scorer ratio above which the expensive method wins; None is never.
 
         r > a / (m (f_cheap - f_expensive))
@@ -66,7 +67,7 @@ def size_ratio(share: float, f_expensive: float, f_cheap: float | None, runs: in
     return share / (runs * saved) if saved > 0 else None
 
 
-def crossing(decay_1: float, selection_1: float, decay_2: float, selection_2: float) -> float | None:
+def crossing(decay_1: Number, selection_1: Number, decay_2: Number, selection_2: Number) -> float | None:
     """C* at which two shifted curves of equal p0 and p_bar meet; None if not beyond both selections."""
     if decay_1 == decay_2:
         return None
@@ -74,12 +75,14 @@ def crossing(decay_1: float, selection_1: float, decay_2: float, selection_2: fl
     return meet if meet >= max(selection_1, selection_2) else None
 
 
-def gain_left(decay: float, selection_flops: float, full_flops: float, total_flops: float) -> float:
+def gain_left(decay: Number, selection_flops: Number, full_flops: Number, total_flops: Number) -> float:
     """The share of p_bar - p0 a shifted curve still has to gain at a total cost."""
     return math.exp(-decay * max(total_flops - selection_flops, 0.0) / full_flops)
 
 
-def simulate(decay: float, selection_flops: float, full_flops: float, total_flops: np.ndarray) -> np.ndarray:
+def simulate(
+    decay: Number, selection_flops: Number, full_flops: Number, total_flops: np.ndarray
+) -> np.ndarray:
     """100 (1 - exp(-lambda (C - S) / C_T(n))); NaN below the selection bill."""
     spent = np.asarray(total_flops, dtype=np.float64) - selection_flops
     return np.where(spent >= 0, -100 * np.expm1(-decay * np.maximum(spent, 0) / full_flops), np.nan)

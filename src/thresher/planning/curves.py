@@ -108,7 +108,7 @@ def fit(
 ) -> Fit:
     """Bounded least squares on the points of one method, weighted by 1 / score_se^2 where given.
 
-    The ceiling `p_bar` is held fixed: by default the best of these scores (a panel's best is the better choice).
+    The ceiling `p_bar` is held fixed: by default the best of these scores (a panel's best is better).
     `full_flops` is the training cost of one run on the whole pool, `selection` what choosing costs.
 
     Raises:

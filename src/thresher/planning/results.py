@@ -19,8 +19,8 @@ REQUIRED = ("method", "model", "task", "metric", "score", "selection_flops", "tr
 SIZES = ("fraction", "rows")  # at least one of them is required
 COLUMNS = (
     "method", "scorer", "scorer_params", "model", "model_params", "fraction", "rows", "train_tokens", "seed",
-    "task", "metric", "score", "score_se", "selection_flops", "training_flops", "total_flops", "selection_seconds",
-    "training_seconds",
+    "task", "metric", "score", "score_se", "selection_flops", "training_flops", "total_flops",
+    "selection_seconds", "training_seconds",
 )  # fmt: skip
 EXTRA = ("pool", "budget")  # ours: which pool, and the budget as it was asked for; written where known
 _TEXT = ("method", "scorer", "model", "task", "metric", "pool", "budget")
@@ -197,7 +197,7 @@ def _check_columns(path: Path, names: list[str]) -> None:
     if missing:
         raise ResultsError(
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}. "
-            f"It has: {', '.join(names) or 'none'}. Required are {', '.join(REQUIRED)}, and fraction or rows; "
+            f"It has: {', '.join(names) or 'none'}. Required: {', '.join(REQUIRED)}, and fraction or rows; "
             f"read where present: {', '.join(n for n in COLUMNS + EXTRA if n not in REQUIRED + SIZES)}."
         )
 

@@ -73,8 +73,8 @@ def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | No
 
 
 def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
-    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random at the same total compute"
-    return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
+    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random at the same total"
+    return Worth(True, arm.method, f"{text} compute ({_size(arm)}; {_interval(lead)}).")
 
 
 def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
@@ -87,7 +87,7 @@ def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
             f"{text} {abs(lead.mean):.3g} {'below' if panel.higher else 'above'} it ({_interval(lead)}).",
         )
     if not lead.known:
-        text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random at the same total compute"
+        text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random at equal compute"
         return Worth(
             False, "", f"{text}, but without repeated seeds nobody knows how much of that is chance."
         )

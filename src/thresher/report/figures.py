@@ -79,7 +79,7 @@ def _ticks(left: float, right: float) -> list[float]:
 
 
 def _reach(arms: Sequence[Mapping]) -> tuple[float, float]:
-    """The y axis: every trained arm, and the untrained ones unless they are so far off that they flatten the rest."""
+    """The y axis: every trained arm, and the untrained ones unless so far off that they flatten the rest."""
     trained = [arm for arm in arms if arm["total_flops"] > 0] or arms
     low = min(arm["score"] - 2 * (arm["se"] or 0) for arm in trained)
     high = max(arm["score"] + 2 * (arm["se"] or 0) for arm in trained)

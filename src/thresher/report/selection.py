@@ -31,9 +31,10 @@ def selection_context(folder: Path, card: Mapping) -> dict:
     name = card.get("method")
     name = name.get("name") if isinstance(name, Mapping) else name
     mix = _mix(scores, chosen)
+    rows = f"{tables.count(int(chosen.sum()))} of {tables.count(len(chosen))} rows"
     return {
         "kind": "selection",
-        "title": f"{name or folder.resolve().name}: {tables.count(int(chosen.sum()))} of {tables.count(len(chosen))} rows",
+        "title": f"{name or folder.resolve().name}: {rows}",
         "subtitle": _subtitle(scores, chosen),
         "budget": _budget(card),
         "mix": Markup(bars.group_mix(*mix)) if mix else None,
@@ -140,11 +141,14 @@ def _first_lines(path: Path, wanted: int) -> list[Mapping]:
         for line in file:
             if len(found) == wanted:
                 break
-            found.append(json.loads(line))
+            try:
+                found.append(json.loads(line))
+            except ValueError as problem:
+                raise StoreError(f"{path} line {len(found) + 1} is not JSON: {problem}.") from problem
     return found
 
 
-def _words(row: Mapping | Sequence | str | object, depth: int = 0) -> str:
+def _words(row: object, depth: int = 0) -> str:
     """The user's own columns as short text."""
     if isinstance(row, Mapping):
         text = "\n".join(

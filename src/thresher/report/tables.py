@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+Number = int | float  # what JSON gives
 FRONTIER_HEAD = (
     "method",
     "size",
@@ -29,7 +30,7 @@ RECEIPT_HEAD = (
 NOTHING = "–"
 
 
-def flops(amount: float | None) -> str:
+def flops(amount: Number | None) -> str:
     """`1.15e18`, as a budget is written; 0 as 0."""
     if amount is None:
         return NOTHING
@@ -39,24 +40,24 @@ def flops(amount: float | None) -> str:
     return f"{digits}e{int(exponent)}"
 
 
-def percent(share: float | None) -> str:
+def percent(share: Number | None) -> str:
     """`2.5 %` of 0.025."""
     return NOTHING if share is None else f"{100 * share:.3g} %"
 
 
-def count(number: float | None) -> str:
+def count(number: Number | None) -> str:
     """Whole numbers in groups of three."""
     return NOTHING if number is None else f"{number:,.0f}".replace(",", "\u202f")
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def number(value: Number | None, digits: int = 4) -> str:
     """Significant digits, without an exponent where it is readable."""
     if value is None:
         return NOTHING
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
-def score(value: float, se: float | None) -> str:
+def score(value: Number, se: Number | None) -> str:
     """`45.67 ± 0.12`: decimals follow the standard error."""
     if not se:
         return number(value)
@@ -64,7 +65,7 @@ def score(value: float, se: float | None) -> str:
     return f"{value:.{decimals}f} ± {se:.{decimals}f}"
 
 
-def seconds(amount: float | None) -> str:
+def seconds(amount: Number | None) -> str:
     """`12.3 s`, `4 min 05 s`, `2 h 03 min`."""
     if amount is None:
         return NOTHING
@@ -76,7 +77,7 @@ def seconds(amount: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def size_bytes(amount: float | None) -> str:
+def size_bytes(amount: Number | None) -> str:
     """`1.2 GB`, decimal units."""
     if not amount:
         return NOTHING
@@ -147,7 +148,7 @@ def receipt_rows(receipts: Sequence[Mapping]) -> list[list[str]]:
 
 
 def facts(values: Mapping, leave_out: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """A nested record as (name, text) lines: `models.target` and so on; lists joined, empty values left out."""
+    """A nested record as (name, text) lines: `models.target`; lists joined, empty values left out."""
     lines: list[tuple[str, str]] = []
     for key, value in values.items():
         if key in leave_out or value in (None, "", [], {}):

@@ -19,7 +19,7 @@ from thresher.core.pool import Pool, answer_of, prompt_of, text_of
 
 READ = 4096  # rows tokenised at a time: bounds the memory of a large part
 QUERIES = 256  # queries multiplied at a time
-SECONDS_PER_ROW, SECONDS_PER_TERM, SECONDS_PER_POSTING = 4e-6, 2e-7, 6e-10  # LOG: benchmarks/pool_memory.py
+SECONDS_PER_ROW, SECONDS_PER_TERM, SECONDS_PER_POSTING = 4e-6, 2e-7, 6e-10  # benchmarks/pool_memory.py, one thread
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Counted:
 class BM25(Signal):
     """Okapi BM25 of pool rows as documents and target rows as queries, in idf-weighted term matches.
 
-        a_iz = sum over terms w of z (with repeats) of  idf(w) f_iw (k1 + 1) / (f_iw + k1 (1 - beta + beta |i| / mean))
+        a_iz = sum over terms w of z, with repeats, of
+               idf(w) f_iw (k1 + 1) / (f_iw + k1 (1 - beta + beta |i| / mean length))
         idf(w) = ln(1 + (n - n_w + 1/2) / (n_w + 1/2))                          plus-one
         idf(w) = ln(n - n_w + 1/2) - ln(n_w + 1/2), below zero: mean idf / 4    okapi
 
@@ -99,7 +100,7 @@ class BM25(Signal):
             start += len(words)
         return out
 
-    def _weights(self, state: Counted, words: pa.LargeListArray) -> sparse.csr_array:
+    def _weights(self, state: Counted, words: pa.ListArray) -> sparse.csr_array:
         """(b, v) what one occurrence of a term in a query adds to a row."""
         weight = counts(words, state.terms)
         length = np.repeat(lengths(words) / state.mean_length, np.diff(weight.indptr))  # one for each posting
@@ -133,7 +134,7 @@ class BM25(Signal):
         idf, every = (np.log(n - held + 0.5) - np.log(held + 0.5) for held in (n_w, all_n_w))
         return np.where(idf < 0, 0.25 * every.mean() if every.size else 0.0, idf).astype(np.float32)
 
-    def _documents(self, rows: Pool) -> Iterator[pa.LargeListArray]:
+    def _documents(self, rows: Pool) -> Iterator[pa.ListArray]:
         """The terms of the rows, some rows at a time."""
         read = {"row": text_of, "prompt": prompt_of, "answer": answer_of, "first_user": first_user_of}[
             self.text
@@ -157,7 +158,7 @@ class BM25(Signal):
         return ["".join(marked[i] for i in np.flatnonzero(group == g)) for g in groups]
 
 
-def tokens(texts: pa.LargeStringArray, cleaning: str) -> pa.LargeListArray:
+def tokens(texts: pa.LargeStringArray, cleaning: str) -> pa.ListArray:
     """(b,) the terms of each text.
 
     words: lower-case runs of letters or digits. ccds: lower-case, newline to blank, ASCII punctuation deleted,
@@ -173,15 +174,15 @@ def tokens(texts: pa.LargeStringArray, cleaning: str) -> pa.LargeListArray:
         return words
     held = pc.not_equal(words.values, "")  # a text without any term was split into one empty string
     ends = np.concatenate([[0], np.cumsum(held.to_numpy(zero_copy_only=False))])[words.offsets.to_numpy()]
-    return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), words.values.filter(held))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words.values.filter(held))
 
 
-def lengths(words: pa.LargeListArray) -> Int[np.ndarray, " b"]:
+def lengths(words: pa.ListArray) -> Int[np.ndarray, " b"]:
     """(b,) terms of each text."""
     return pc.list_value_length(words).to_numpy(zero_copy_only=False)
 
 
-def counts(words: pa.LargeListArray, terms: pa.Array) -> sparse.csr_array:
+def counts(words: pa.ListArray, terms: pa.Array) -> sparse.csr_array:
     """(b, v) how often each text holds each of the terms."""
     found = pc.index_in(words.flatten(), value_set=terms)  # null where the term is another one
     known = found.is_valid().to_numpy(zero_copy_only=False)

@@ -11,6 +11,7 @@ from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool
 from thresher.models import load
+from thresher.models.fresh import tokenizer_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Length(Signal):
 
     def identity(self) -> dict[str, str]:
         """The tokenizer, not the name it goes by."""
-        return {"model": load.tokenizer_hash(self.model) if self.model else ""}
+        return {"model": tokenizer_hash(self.model) if self.model else ""}
 
     def cost(self, load: Load) -> Cost:
         """Tokens are counted for every method anyway."""

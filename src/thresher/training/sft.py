@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from thresher.core.pool import Pool
 from thresher.data.chat import Encoded, encode
 from thresher.errors import PoolError
 from thresher.models import load
+from thresher.models.fresh import fresh_model
 from thresher.training.recipe import Recipe, step_flops, total_flops
 
 DONE = "thresher-training.json"  # the last file a finished training writes
@@ -84,7 +86,7 @@ def train(
 
 def open_for_training(model: str) -> PreTrainedModel:
     """A fresh copy in float32 (mixed precision is the recipe's business), never the cached one."""
-    return load.fresh_model(model, dtype="float32")
+    return fresh_model(model)
 
 
 def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
@@ -136,7 +138,7 @@ def arguments(
 ) -> TrainingArguments:
     """The Trainer's own arguments for a recipe; batch_size is the whole step's, over all devices."""
     cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    devices = load.process_count()
+    devices = int(os.environ.get("WORLD_SIZE", "1"))  # of accelerate launch
     micro = min(recipe.micro_batch, recipe.batch_size, n)
     accumulate = max(1, round(min(recipe.batch_size, n) / (micro * devices)))
     steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(n / (micro * accumulate * devices)))

@@ -1,10 +1,11 @@
-"""A made-up sweep: 5 methods, 2 budgets, 3 seeds, 2 tasks. Relevance helps on one task, nothing helps on the other."""
+"""A made-up sweep: 5 methods, 2 budgets, 3 seeds, 2 tasks. Relevance helps on one, nothing on the other."""
 
 import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from thresher.planning import frontier, results
 
@@ -56,7 +57,7 @@ def rows(evil=""):
                     }
 
 
-def run_folder(folder, evil=""):
+def make_run_folder(folder, evil=""):
     """A folder as `thresher run` leaves it."""
     results.write(rows(evil), folder)
     said = frontier.frontier(results.read(folder))
@@ -87,7 +88,7 @@ def run_folder(folder, evil=""):
     return folder
 
 
-def selection_folder(folder, n=400, evil=""):
+def make_selection_folder(folder, n=400, evil=""):
     """A folder as `thresher select` leaves it."""
     rng = np.random.default_rng(3)
     groups = rng.choice(["cot" + evil, "dolly", "flan", "oasst"], n, p=[0.4, 0.1, 0.4, 0.1])
@@ -130,3 +131,13 @@ def selection_folder(folder, n=400, evil=""):
     }
     (folder / "card.json").write_text(json.dumps(card))
     return folder
+
+
+@pytest.fixture
+def run_folder():
+    return make_run_folder
+
+
+@pytest.fixture
+def selection_folder():
+    return make_selection_folder
