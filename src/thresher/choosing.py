@@ -28,6 +28,7 @@ from thresher.data.export import write_selected
 from thresher.errors import BudgetError, PoolError, StoreError
 from thresher.methods import Method
 from thresher.models import load
+from thresher.models.device import choose_device, choose_dtype
 from thresher.pipeline import Selection
 from thresher.reasons import reasons
 from thresher.setting import Setting
@@ -241,10 +242,8 @@ def _about_pool(setting: Setting) -> dict[str, Any]:
 def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
     if name is None or path is None:
         return None
-    from thresher.models import load
-
-    chosen = {"device": load.choose_device("auto")}
-    chosen["dtype"] = load.choose_dtype("auto", chosen["device"], load.architecture(path))
+    chosen = {"device": choose_device("auto")}
+    chosen["dtype"] = choose_dtype("auto", chosen["device"], load.architecture(path))
     return {"name": name, "sha256": load.weights_hash(path), "params": load.architecture(path).params, **chosen,
             "attention": "sdpa", "about": load.about(path)}  # fmt: skip
 

@@ -168,7 +168,8 @@ def test_a_template_that_refuses_a_row_names_it():
 
 
 def test_an_answer_the_template_leaves_out_is_an_error_and_not_a_guess():
-    tokenizer = byte_tokenizer("{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}")
+    deaf = "{% for m in messages %}{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}{% endfor %}"
+    tokenizer = byte_tokenizer(deaf)
     with pytest.raises(RowError, match="leaves an answer"):
         encode(Pool.from_messages([turns("q", "lost", "r", "gone", roles="uaua")]), tokenizer)
 

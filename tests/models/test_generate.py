@@ -44,17 +44,22 @@ def test_answers_are_those_of_one_prompt_at_a_time_without_a_cache(opened: Opene
     assert generate(opened, prompts, max_new_tokens=12, token_budget=1) == expected
 
 
-def test_an_answer_ends_before_its_stop_string(opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch):
+def test_an_answer_ends_before_its_stop_string(
+    opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+):
     """A model that recites the alphabet, stopped at "d"."""
     recite(opened, monkeypatch)
     assert generate(opened, prompts[:3], max_new_tokens=20, stop=["zz", "d"]) == ["abc"] * 3
 
 
-def test_rows_that_end_leave_and_the_others_go_on(opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch):
+def test_rows_that_end_leave_and_the_others_go_on(
+    opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+):
     """Each row starts at its own letter; a row at "h" ends with the end token."""
     recite(opened, monkeypatch)
     a, f, g = (opened.tokenizer(c).input_ids for c in "afg")
-    assert generate(opened, [prompts[0] + g, prompts[1] + a, prompts[2] + f], max_new_tokens=20) == ["h", "bcdefgh", "gh"]
+    asked = [prompts[0] + g, prompts[1] + a, prompts[2] + f]
+    assert generate(opened, asked, max_new_tokens=20) == ["h", "bcdefgh", "gh"]
 
 
 def test_every_step_is_billed(opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch):

@@ -30,16 +30,15 @@ def show(found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from thresher.report.tables import frontier_rows
+    from thresher.report.tables import FRONTIER_HEAD, frontier_rows
 
     out = options.console()
     for panel in found["panels"]:
-        header, lines = frontier_rows(panel)
         better = "higher" if panel["higher_is_better"] else "lower"
         table = Table(title=Text(f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"), box=box.SIMPLE)
-        for name in header:
+        for name in FRONTIER_HEAD:
             table.add_column(name)
-        for line in lines:
+        for line in frontier_rows(panel):
             table.add_row(*map(Text, line))  # Text: nothing in a name is markup
         out.print(table)
         out.print(Text(panel["verdict"]["sentence"]))

@@ -20,9 +20,7 @@ VERSION = 1  # raise it when what is kept changes
 _LAYER = re.compile(r"(.*\b(?:layers|h|blocks)\.)(\d+)(\..*)")
 
 
-def make(
-    name: str, source: Path, *, layers: int, vocab: int | None, pool: Pool | None, home: Path
-) -> Path:
+def make(name: str, source: Path, *, layers: int, vocab: int | None, pool: Pool | None, home: Path) -> Path:
     """The folder of the cut model, made once for a source's weights, a pool and the sizes.
 
     What it computes is worse than chance until it is trained: `random_start` is true in its record.
@@ -38,7 +36,13 @@ def make(
         raise ModelError(f"{name} asks for {layers} layers; {source.name} has {there}. Ask for 1 to {there}.")
     if vocab is not None and pool is None:
         raise ModelError(f"{name} cuts the vocabulary to the pool's most frequent tokens, and there is no pool here.")
-    mark = [folders.weights_hash(source), str(layers), str(vocab), pool.fingerprint if vocab and pool else "", str(VERSION)]
+    mark = [
+        folders.weights_hash(source),
+        str(layers),
+        str(vocab),
+        pool.fingerprint if vocab and pool else "",
+        str(VERSION),
+    ]
     sign = hashlib.sha256(" ".join(mark).encode()).hexdigest()[:16]
     about = {
         "origin": name, "random_start": True, "made_by": "cut", "source_weights": mark[0], "layers": layers,
@@ -77,10 +81,8 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int | None]:
 def _fewer_layers(config: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
     """The configuration of these layers only; what it lists once a layer is picked from as well."""
     count_key = next(key for key in ("num_hidden_layers", "n_layer") if key in config)
-    there = config[count_key]
     cut = {
-        key: [value[i] for i in numbers] if isinstance(value, list) and len(value) == there and key == "layer_types" else value
-        for key, value in config.items()
+        key: [value[i] for i in numbers] if key == "layer_types" and value else value for key, value in config.items()
     }
     return {**cut, count_key: len(numbers)}
 

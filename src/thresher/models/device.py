@@ -15,7 +15,9 @@ def choose_device(device: str) -> str:
     kind = device.split(":")[0]
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(kind, False):
-        raise ModelError(f"there is no device {device!r} here. There is: auto, {', '.join(k for k in there if there[k])}.")
+        raise ModelError(
+            f"there is no device {device!r} here. There is: auto, {', '.join(k for k in there if there[k])}."
+        )
     return device
 
 

@@ -50,11 +50,13 @@ def check(folder: Path, *, trust_remote_code: bool = False) -> Path:
         raise ModelError(f"{folder} is not a model folder: it has no config.json. {ways()}")
     if "auto_map" in read_json(config) and not trust_remote_code:
         raise ModelError(
-            f"{folder} brings Python code of its own (auto_map in config.json), which would run on this machine with all "
-            "your rights. Read it, then pass --trust-remote-code, or use a model without."
+            f"{folder} brings Python code of its own (auto_map in config.json), which would run on this machine "
+            "with all your rights. Read it, then pass --trust-remote-code, or use a model without."
         )
     if not any(folder.glob("*.safetensors")):
-        pickles = [path.name for pattern in PICKLES for path in folder.glob(pattern) if path.name != "training_args.bin"]
+        pickles = [
+            path.name for pattern in PICKLES for path in folder.glob(pattern) if path.name != "training_args.bin"
+        ]
         if pickles:
             raise ModelError(
                 f"{folder} has its weights only as a pickle ({pickles[0]}), and opening a pickle can run any program. "

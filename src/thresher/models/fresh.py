@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from thresher.errors import ModelError
 from thresher.models.load import open_tokenizer
+from thresher.models.quiet import quiet
 
 
 def fresh_model(path: str, *, dtype: str = "float32") -> PreTrainedModel:
@@ -19,7 +20,8 @@ def fresh_model(path: str, *, dtype: str = "float32") -> PreTrainedModel:
         ModelError: it cannot be opened.
     """
     try:
-        return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
+        with quiet():
+            return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"cannot open the model {path} for training: {error}") from error
 

@@ -30,13 +30,15 @@ def convert(path: Path, *, origin: str, home: Path) -> Path:
 
 
 def _write(path: Path, part: Path) -> None:
-    """Read through transformers, then save a clean copy: the model it gives calls itself quantised and will not save."""
+    """Read through transformers, then save a clean copy: its model calls itself quantised and will not save."""
     source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**source)
     except ImportError as error:
-        raise ModelError(f"reading {path.name} needs the packages gguf and accelerate: pip install gguf accelerate.") from error
+        raise ModelError(
+            f"reading {path.name} needs the packages gguf and accelerate: pip install gguf accelerate."
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"cannot convert {path}: {error}") from error
     known = model.config.to_dict()

@@ -45,6 +45,6 @@ def _compare(model: PreTrainedModel, head: Callable[[torch.Tensor], torch.Tensor
     ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state).float()
     if not torch.allclose(own, ours, rtol=1e-2, atol=1e-2 * float(own.abs().max())):
         raise ModelError(
-            f"the logits of a {model.config.model_type} model are not its output layer applied to its last hidden state; "
-            "losses for that family cannot be computed yet. Use another model."
+            f"the logits of a {model.config.model_type} model are not its output layer applied to its last hidden "
+            "state; losses for that family cannot be computed yet. Use another model."
         )

@@ -16,7 +16,7 @@ from thresher.compute.flops import Architecture
 from thresher.core.pool import Pool
 from thresher.data.chat import Encoded, encode
 from thresher.errors import ModelError
-from thresher.models import cut, gguf, scratch
+from thresher.models import attention, cut, gguf, scratch
 from thresher.models import folder as folders
 from thresher.models.device import choose_device, choose_dtype
 from thresher.models.folder import ways
@@ -47,9 +47,7 @@ class Opened:
         return {"device": self.device, "dtype": self.dtype, "attention": self.attention, "padding": self.pad_from}
 
 
-def resolve(
-    name: str, *, pool: Pool | None = None, cache: Path, seed: int = 0, trust_remote_code: bool = False
-) -> str:
+def resolve(name: str, *, pool: Pool | None = None, cache: Path, seed: int = 0, trust_remote_code: bool = False) -> str:
     """A model's name as a local folder; what must be converted, cut or made is, once, under `cache`/models.
 
     Args:
@@ -68,7 +66,9 @@ def resolve(
     if name.startswith("cut:"):
         match = _CUT.fullmatch(name)
         if match is None:
-            raise ModelError(f"cannot read {name!r}. Write cut:MODEL:LAYERS or cut:MODEL:LAYERS:VOCAB, both whole numbers.")
+            raise ModelError(
+                f"cannot read {name!r}. Write cut:MODEL:LAYERS or cut:MODEL:LAYERS:VOCAB, both whole numbers."
+            )
         source = resolve(match[1], pool=pool, cache=cache, seed=seed, trust_remote_code=trust_remote_code)
         vocab = int(match[3]) if match[3] else None
         return str(cut.make(name, Path(source), layers=int(match[2]), vocab=vocab, pool=pool, home=home))
@@ -170,7 +170,7 @@ def _load(path: str, device: str, dtype: str) -> Opened:
     tokenizer = open_tokenizer(path)
     pad_id, pad_from = padding(tokenizer)
     return Opened(
-        model, tokenizer, path, device, dtype, model.config._attn_implementation, pad_id, pad_from,
+        model, tokenizer, path, device, dtype, attention.choose(model, device, dtype), pad_id, pad_from,
         Architecture.of(model.config),
     )  # fmt: skip
 

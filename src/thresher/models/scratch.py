@@ -23,7 +23,8 @@ ASPECT = 48  # width over layers: what MODELS.md's 3M scorer has
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant", "tool")
 TEMPLATE = (
-    "{% for m in messages %}{{ '<|' + (m['role'] if m['role'] in ['system', 'user', 'assistant', 'tool'] else 'user') + '|>'"
+    "{% for m in messages %}"
+    "{{ '<|' + (m['role'] if m['role'] in ['system', 'user', 'assistant', 'tool'] else 'user') + '|>'"
     " + m['content'] + '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 _WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -37,7 +38,9 @@ def make(size: str, *, pool: Pool | None, home: Path, seed: int) -> Path:
     """
     wanted = parse_size(size)
     if pool is None or not len(pool):
-        raise ModelError(f"scratch:{size} trains its tokenizer on the pool, and there is none here. Give a pool with rows.")
+        raise ModelError(
+            f"scratch:{size} trains its tokenizer on the pool, and there is none here. Give a pool with rows."
+        )
     sign = hashlib.sha256(f"{pool.fingerprint} {seed} {wanted} {VERSION}".encode()).hexdigest()[:16]
     about = {
         "origin": f"scratch:{size}", "random_start": True, "made_by": "scratch", "seed": seed,
@@ -63,7 +66,9 @@ def shape(wanted: int) -> tuple[int, int, int, int]:
     for layers in range(1, 41):
         for width in range(step, 4097, step):
             hidden = -(-width * 8 // 3 // 64) * 64
-            distance = abs(_log(parameters(vocab, width, layers, hidden) / wanted)) + 0.5 * abs(_log(width / layers / ASPECT))
+            distance = abs(_log(parameters(vocab, width, layers, hidden) / wanted)) + 0.5 * abs(
+                _log(width / layers / ASPECT)
+            )
             if distance < best:
                 best, found = distance, (vocab, width, layers, hidden)
     return found

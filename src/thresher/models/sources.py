@@ -22,7 +22,9 @@ def in_package(name: str) -> Path:
     found += sorted({path.parent for path in home.rglob("*.safetensors") if (path.parent / "config.json").exists()})
     if len(found) != 1:
         there = ", ".join(str(path.relative_to(home)) for path in found) or "none"
-        raise ModelError(f"the package {name!r} must hold exactly one model (.gguf or safetensors folder), has: {there}.")
+        raise ModelError(
+            f"the package {name!r} must hold exactly one model (.gguf or safetensors folder), has: {there}."
+        )
     return found[0]
 
 

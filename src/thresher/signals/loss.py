@@ -13,6 +13,8 @@ from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind
 from thresher.core.pool import Pool
 from thresher.models import load
+from thresher.models.load import architecture
+from thresher.models.device import choose_device, choose_dtype
 from thresher.models.loss import answer_loss
 from thresher.signals import _windows
 from thresher.signals._reading import Reading
@@ -40,6 +42,11 @@ class Loss(Reading):
     kind: ClassVar[Kind] = "score"
     work: ClassVar[str] = "forward"
 
+    def identity(self) -> dict[str, str]:
+        """The weights, and the precision that "auto" comes to here: losses differ by some 3e-4 between the two."""
+        device = choose_device("auto")
+        return super().identity() | {"dtype": choose_dtype(self.dtype, device, load.architecture(self.model))}
+
     @property
     def needs_target(self) -> bool:  # type: ignore[override]
         """Only a scorer that is tuned on the target needs one."""
@@ -47,7 +54,7 @@ class Loss(Reading):
 
     def cost(self, load: Load) -> Cost:
         """A pass over the pool, and the tuning."""
-        arch = _architecture(self.model)
+        arch = architecture(self.model)
         if not self.conditioned:
             reading = flops.forward(arch, load.answer_tokens, load.answer_square)
         else:
@@ -67,7 +74,3 @@ class Loss(Reading):
             state, rows, max_tokens=self.max_tokens, of=self.of, conditioned=self.conditioned, dtype=self.dtype
         )
         return nll / np.maximum(tokens, 1)
-
-
-def _architecture(model: str) -> flops.Architecture:
-    return load.architecture(model)

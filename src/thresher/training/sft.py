@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from thresher.compute import meter
 from thresher.compute.flops import Architecture
@@ -24,6 +23,7 @@ from thresher.data.chat import Encoded, encode
 from thresher.errors import PoolError
 from thresher.models import load
 from thresher.models.fresh import fresh_model
+from thresher.models.quiet import quiet
 from thresher.training.recipe import Recipe, step_flops, total_flops
 
 DONE = "thresher-training.json"  # the last file a finished training writes
@@ -68,12 +68,13 @@ def train(
     )
     part = out.with_name(out.name + ".part")
     with meter.block("training", estimated_flops=estimate, kind="train") as block:
-        network = open_for_training(model)
+        network = fresh_model(model)
         for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
             network = _stage(network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks)
         part.mkdir(parents=True, exist_ok=True)
-        network.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        with quiet():
+            network.save_pretrained(part)
+            tokenizer.save_pretrained(part)
     receipt = block.receipt()
     for folder in part.glob("stage-*"):
         shutil.rmtree(folder)
@@ -82,11 +83,6 @@ def train(
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
     return receipt
-
-
-def open_for_training(model: str) -> PreTrainedModel:
-    """A fresh copy in float32 (mixed precision is the recipe's business), never the cached one."""
-    return fresh_model(model)
 
 
 def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
@@ -106,8 +102,6 @@ def _stage(
     set_seed(seed)
     if recipe.lora is not None and not hasattr(network, "peft_config"):
         network = _with_adapters(network, recipe)
-    if not progress:
-        transformers_logging.set_verbosity_error()
     trainer = _CountingTrainer(
         model=network,
         args=arguments(recipe, len(rows), folder, seed, device, progress),
@@ -115,6 +109,7 @@ def _stage(
         data_collator=_Collator(recipe.loss == "all"),
         callbacks=list(callbacks),
     )
+    trainer.remove_callback(PrinterCallback)  # stdout is for results
     trainer.priced = lambda tokens, square: step_flops(recipe, arch, tokens, square)
     latest = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     trainer.train(resume_from_checkpoint=str(latest[-1]) if latest else None)
@@ -157,8 +152,8 @@ def arguments(
         adam_beta2=recipe.adam_beta2,
         max_grad_norm=recipe.clip,
         bf16=bf16,
-        gradient_checkpointing=recipe.checkpointing,
-        train_sampling_strategy="sequential" if recipe.order == "given" else "random",
+        activation_checkpointing=recipe.checkpointing,
+        train_sampling_strategy=_sampling(recipe, accumulate),
         use_cpu=cpu,
         seed=seed,
         data_seed=seed,
@@ -172,6 +167,13 @@ def arguments(
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
     )
+
+
+def _sampling(recipe: Recipe, accumulate: int) -> str:
+    """Rows in the given order, or shuffled; inside one step, rows of like length go through together."""
+    if recipe.order == "given":
+        return "sequential"
+    return "batch_rebalance" if accumulate > 1 else "random"
 
 
 class _Rows(Dataset):
