@@ -18,10 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import thresher
-from thresher import methods, pipeline
+from thresher import building, methods, pipeline
 from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
-from thresher.core.cost import Cost
 from thresher.core.method import Selector, Signal, Subset, describe
 from thresher.core.store import writing
 from thresher.data.export import write_selected
@@ -86,7 +85,7 @@ def choose(
         raise PoolError("zero-shot trains on nothing, so there is nothing to choose. Evaluate the model as it is.")
     if "target" in method.needs and setting.target is None:
         raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
-    signals, selector = methods.build(method, model=setting.model, scorer=setting.scorer, overrides=overrides)
+    signals, selector = building.build(method, model=setting.model, scorer=setting.scorer, overrides=overrides)
     budget = Budget.parse(budget_text, len(setting.pool))
     if method.train == "all":
         budget = Budget(len(setting.pool), "examples")
@@ -230,7 +229,8 @@ def _about_pool(setting: Setting) -> dict[str, Any]:
     pool = setting.pool
     about: dict[str, Any] = {
         "name": pool.name, "format": pool.format, "rows": len(pool), "fingerprint": pool.fingerprint,
-        "skipped": len(pool.skipped), "skipped_first": [asdict(row) for row in pool.skipped[:10]], "notes": list(pool.notes),
+        "skipped": len(pool.skipped), "skipped_first": [asdict(row) for row in pool.skipped[:10]],
+        "notes": list(pool.notes),
     }  # fmt: skip
     if setting.model is not None:
         cut = setting.encoded.cut

@@ -78,12 +78,19 @@ def _work(job: Job) -> list[dict[str, Any]]:
     for task in job.tasks:
         task = replace(task, format="plain") if job.plain else task
         outcome, receipt = evaluate(model, task, load_pool(task.data, cache=job.cache), dtype=job.dtype)
-        line = {**job.line, "task": task.task, "metric": outcome.metric, "score": outcome.score,
-                "score_se": outcome.to_dict()["score_se"], "training_flops": trained.flops,
-                "total_flops": job.line["selection_flops"] + trained.flops, "training_seconds": trained.seconds}  # fmt: skip
-        results.append(line)
+        results.append(
+            {
+                **job.line,
+                **{key: value for key, value in outcome.to_dict().items() if key != "n"},
+                "training_flops": trained.flops,
+                "total_flops": job.line["selection_flops"] + trained.flops,
+                "training_seconds": trained.seconds,
+            }
+        )
         receipts.append({**receipt.to_dict(), "examples": outcome.examples, "values": outcome.values.tolist()})
-    write_bytes(job.folder / RESULT, json.dumps({"results": results, "receipts": receipts}, ensure_ascii=False).encode())
+    write_bytes(
+        job.folder / RESULT, json.dumps({"results": results, "receipts": receipts}, ensure_ascii=False).encode()
+    )
     if not job.keep_model:
         load.close_models()
         shutil.rmtree(job.folder / "model", ignore_errors=True)

@@ -110,7 +110,7 @@ def _check(signal: Signal, values: np.ndarray, rows: Pool) -> None:
         ids = rows.take(bad[:5]).ids()
         raise NonFinite(
             f"{name} gave NaN or infinity for {bad.size} of {len(rows)} rows, first ids {ids}. "
-            "Look at these rows and the scorer (a diverged training, a broken weight file); nothing was written for them."
+            "Look at these rows and the scorer (a diverged training, a broken weight file); nothing was written."
         )
 
 
@@ -162,6 +162,7 @@ def select(
     Raises:
         KindError: signals and selector do not fit together.
         BudgetError: choosing alone costs more than the budget, or no row fits.
+        PoolError: nothing can be read, or chosen, from it.
     """
     check_kinds(signals, selector)
     excluded = dict(excluded or {})
@@ -186,7 +187,10 @@ def select(
             f"{left} is left of {budget}. Ask for more."
         )
     measured = [measure(signal, rows, target, store=store, mapper=mapper) for signal in signals]
-    values = [_grouped(m.values, target) if s.kind == "affinity" and by_group else m.values for s, m in zip(signals, measured, strict=True)]
+    values = [
+        _grouped(found.values, target) if by_group and signal.kind == "affinity" else found.values
+        for signal, found in zip(signals, measured, strict=True)
+    ]
     with meter.block(name_of(selector), kind="cpu") as block:
         chosen = selector.choose(*values, price=unit_price[kept], budget=left.amount, rng=stream(selector, seed))
     return Selection(
@@ -204,14 +208,17 @@ def select(
 
 
 def check_kinds(signals: Sequence[Signal], selector: Selector) -> None:
-    """Raises:
-    KindError: the selector eats something else than these signals measure.
+    """Whether signals and selector fit together.
+
+    Raises:
+        KindError: the selector eats something else than these signals measure.
     """
     given = tuple(signal.kind for signal in signals)
     if given != selector.needs:
         raise KindError(
-            f"{name_of(selector)} chooses by {list(selector.needs) or 'nothing'}, but was given {list(given) or 'nothing'} "
-            f"({', '.join(map(name_of, signals)) or 'no signal'}). Give it signals of the kinds it needs, in that order."
+            f"{name_of(selector)} chooses by {list(selector.needs) or 'nothing'}, but was given "
+            f"{list(given) or 'nothing'} ({', '.join(map(name_of, signals)) or 'no signal'}). "
+            "Give it signals of the kinds it needs, in that order."
         )
 
 
@@ -224,5 +231,6 @@ def _grouped(affinity: Float[np.ndarray, "n q"], target: Pool | None) -> Float[n
     """Mean over the target rows of each group, in order of the group names."""
     assert target is not None, "an affinity has a target"
     group = target.group_index()
-    names = np.unique(group)
-    return np.stack([affinity[:, group == g].mean(axis=1, dtype=np.float64) for g in names], axis=1)
+    share = (group[:, None] == np.unique(group)) / np.unique(group, return_counts=True)[1]  # (q, g)
+    blocks = range(0, len(affinity), 1 << 16)  # the affinity may be far larger than memory
+    return np.concatenate([np.asarray(affinity[at : at + (1 << 16)], dtype=np.float64) @ share for at in blocks])

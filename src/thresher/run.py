@@ -12,7 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-
 import thresher
 from thresher import choosing, methods
 from thresher.compute.local import Mapper
@@ -30,7 +29,13 @@ Say = Callable[[str], None]
 
 
 def run(
-    spec: Spec, out: Path, *, store: Store, command: str = "", say: Say = lambda line: None, mapper: Mapper | None = None
+    spec: Spec,
+    out: Path,
+    *,
+    store: Store,
+    command: str = "",
+    say: Say = lambda line: None,
+    mapper: Mapper | None = None,
 ) -> Path:
     """Do what is not yet done, and leave results.parquet, results.csv, frontier.json and run.json in `out`.
 
@@ -40,7 +45,7 @@ def run(
     """
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     _claim(out, spec, setting, command)
-    jobs = [job for job in _jobs(spec, setting, out, say, mapper)]
+    jobs = list(_jobs(spec, setting, out, say, mapper))
     rows: list[dict[str, Any]] = []
     for number, (job, lines) in enumerate(_results(jobs, spec), start=1):
         rows += lines
@@ -48,20 +53,28 @@ def run(
         say(f"{number}/{len(jobs)} {job.name}: {shown}")
     order = {job.name: place for place, job in enumerate(jobs)}
     rows.sort(key=lambda line: order[line["job"]])
-    path = tables.write([{k: v for k, v in line.items() if k in (*tables.COLUMNS, *tables.EXTRA)} for line in rows], out)
+    path = tables.write(
+        [{k: v for k, v in line.items() if k in (*tables.COLUMNS, *tables.EXTRA)} for line in rows], out
+    )
     write_bytes(out / "frontier.json", json.dumps(frontier(tables.read(path)), indent=1, ensure_ascii=False).encode())
     return out
 
 
 def _claim(out: Path, spec: Spec, setting: Setting, command: str) -> None:
-    """run.json: what this folder is; a folder of another run is refused."""
+    """run.json: what this folder is; a folder of another run is refused.
+
+    Raises:
+        StoreError: it cannot be used, or is another one.
+    """
     model = setting.model
     assert model is not None, "a run has a model"
     about = {
         "thresher": thresher.__version__,
         "spec": json.loads(json.dumps(spec.to_dict())),
         "pool": {"name": setting.pool.name, "rows": len(setting.pool), "fingerprint": setting.pool.fingerprint},
-        "target": None if setting.target is None else {"name": setting.target.name, "fingerprint": setting.target.fingerprint},
+        "target": None
+        if setting.target is None
+        else {"name": setting.target.name, "fingerprint": setting.target.fingerprint},
         "model": {"name": spec.sources.model, "sha256": load.weights_hash(model)},
     }
     path = out / "run.json"
@@ -69,7 +82,9 @@ def _claim(out: Path, spec: Spec, setting: Setting, command: str) -> None:
         old = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key in about if old.get(key) != about[key]]
         if differing:
-            raise StoreError(f"{out} is another run's: its {', '.join(differing)} differ. Name another folder with --out.")
+            raise StoreError(
+                f"{out} is another run's: its {', '.join(differing)} differ. Name another folder with --out."
+            )
         return
     if out.exists() and any(out.iterdir()):
         raise StoreError(f"{out} is not empty and not a run. Name another folder with --out.")
@@ -108,8 +123,12 @@ def _chosen(
         "budget": budget,
     }
     scored = any(describe["fields"].get("model") for describe in card["signals"])
-    scorer = setting.sources.scorer or setting.sources.model if scored and "scorer" in methods.get(arm.method).needs else ""
-    return _job(spec, setting, out, arm.label, name=name, seed=seed, selected=folder / "selected.jsonl", scorer=scorer, **line)
+    scorer = (
+        setting.sources.scorer or setting.sources.model if scored and "scorer" in methods.get(arm.method).needs else ""
+    )
+    return _job(
+        spec, setting, out, arm.label, name=name, seed=seed, selected=folder / "selected.jsonl", scorer=scorer, **line
+    )
 
 
 def _job(
@@ -127,14 +146,19 @@ def _job(
         "pool": setting.pool.name, "budget": "", "job": name,
     }  # fmt: skip
     return Job(
-        name=name, line={**known, **line}, model=setting.model, rows=selected, format=setting.pool.format, recipe=spec.recipe,
-        tasks=spec.tasks, seed=seed or 0, cache=setting.store.root, out=out, keep_model=spec.keep_models, plain=plain,
+        name=name, line={**known, **line}, model=setting.model, rows=selected, format=setting.pool.format,
+        recipe=spec.recipe, tasks=spec.tasks, seed=seed or 0, cache=setting.store.root, out=out,
+        keep_model=spec.keep_models, plain=plain,
         dtype=spec.dtype,
     )  # fmt: skip
 
 
 def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
-    """Each job as it finishes; those of an earlier run first."""
+    """Each job as it finishes; those of an earlier run first.
+
+    Raises:
+        ThresherError: it cannot go on; the message says why.
+    """
     left = []
     for job in jobs:
         lines = job.done()
@@ -148,7 +172,9 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
             yield job, work(job)
         return
     threads = spec.threads or max(1, (os.cpu_count() or 1) // workers)
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # workers inherit it before torch loads
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(
+        threads
+    )  # workers inherit it before torch loads
     executor = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=settle, initargs=(threads,)
     )
@@ -158,7 +184,8 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise ThresherError(
-            "a worker was killed (out of memory?). What is finished is kept: run the same command again, with fewer workers."
+            "a worker was killed (out of memory?). What is finished is kept: run the same command again, perhaps with "
+            "fewer workers."
         ) from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)

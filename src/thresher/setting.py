@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thresher import methods
+from thresher import building, methods
 from thresher.compute import hardware
 from thresher.compute.cost_model import CostModel
 from thresher.core.budget import Budget
@@ -64,6 +64,7 @@ class Setting:
         Raises:
             PoolError: a pool or target that cannot be used.
             ModelError: a model that is not there.
+            ThresherError: it cannot go on; the message says why.
         """
         pool = load_pool(
             sources.pool, cache=store.root, format=sources.format, group=sources.group, skip_bad=sources.skip_bad
@@ -128,10 +129,12 @@ class Setting:
         if budget.unit == "examples" and lengths is None:
             return Prices(np.zeros(n, dtype=np.int64), np.zeros(n), self.cost_model(budget.unit))
         if lengths is None or self.model is None:
-            raise BudgetError(f"a budget of {budget} is counted with the trained model's tokenizer. Name it with --model.")
+            raise BudgetError(
+                f"a budget of {budget} is counted with the trained model's tokenizer. Name it with --model."
+            )
         if budget.pays_for_selection and self.recipe.steps is not None:
             raise BudgetError(
-                f"the recipe trains for {self.recipe.steps} steps whatever the rows, so {budget} cannot decide how many. "
+                f"the recipe trains for {self.recipe.steps} steps whatever the rows, so {budget} cannot say how many. "
                 "Give a budget in rows or tokens, or epochs in the recipe."
             )
         arch = load.architecture(self.model)
@@ -151,7 +154,7 @@ class Setting:
     def selection_cost(self, method: Method, budget: Budget) -> float:
         """What choosing with this method takes from the budget; infinite where it cannot be used here."""
         try:
-            signals, _ = methods.build(method, model=self.model, scorer=self.scorer)
+            signals, _ = building.build(method, model=self.model, scorer=self.scorer)
             costs = [signal.cost(signal.sizes(self.pool, self.target)) for signal in signals]
         except ThresherError:
             return float("inf")

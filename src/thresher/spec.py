@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from thresher import methods
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
 from thresher.evaluation.task import Task
 from thresher.setting import Sources
@@ -71,7 +71,18 @@ class Spec:
         """
         values = dict(values)
         source_names = [f.name for f in fields(Sources)]
-        known = [*source_names, "methods", "budgets", "seeds", "recipe", "tasks", "workers", "threads", "keep_models", "dtype"]
+        known = [
+            *source_names,
+            "methods",
+            "budgets",
+            "seeds",
+            "recipe",
+            "tasks",
+            "workers",
+            "threads",
+            "keep_models",
+            "dtype",
+        ]
         for name in values:
             if name not in known:
                 raise RecipeError("run: " + unknown("key", str(name), known))
@@ -126,7 +137,9 @@ def _arm(line: Any) -> Arm:  # noqa: ANN401
     if isinstance(line, str):
         return Arm(line, methods.get(line).name)
     if not isinstance(line, Mapping) or "method" not in line:
-        raise RecipeError(f"run: a method is a name, or {{method: NAME, label: TEXT, set: {{field: value}}}}, not {line!r}.")
+        raise RecipeError(
+            f"run: a method is a name, or {{method: NAME, label: TEXT, set: {{field: value}}}}, not {line!r}."
+        )
     for key in line:
         if key not in ("method", "label", "set"):
             raise RecipeError("run: " + unknown("key of a method", str(key), ("method", "label", "set")))

@@ -15,7 +15,7 @@ import click
 
 from thresher import __version__
 from thresher.compute.process import settle
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import ThresherError
 
 
@@ -27,7 +27,11 @@ class Commands(click.Group):
         return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import one command's file."""
+        """Import one command's file.
+
+        Raises:
+            UsageError: no such command.
+        """
         if name not in self.list_commands(ctx):
             raise click.UsageError(unknown("command", name, self.list_commands(ctx)))
         return import_module(f"thresher.cli.{name}").command

@@ -6,18 +6,22 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from thresher.core.store import Store
 from thresher.errors import UnknownName
+
+if TYPE_CHECKING:
+    from thresher.core.store import Store
 
 Decorator = Callable[[Callable], Callable]
 
 
 def store_of(folder: str | None) -> Store:
     """--store, else THRESHER_STORE, else the user's cache folder."""
+    from thresher.core.store import Store  # numpy: not for --help
+
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Store(Path(folder or os.environ.get("THRESHER_STORE") or Path(home) / "thresher"))
 
@@ -25,7 +29,9 @@ def store_of(folder: str | None) -> Store:
 store = click.option("--store", metavar="DIR", help="Where measurements rest [THRESHER_STORE, or the user's cache].")
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
-model = click.option("--model", metavar="M", help="The model to be trained: hub name, folder, .gguf, cut:..., scratch:3m.")
+model = click.option(
+    "--model", metavar="M", help="The model to be trained: hub name, folder, .gguf, cut:..., scratch:3m."
+)
 scorer = click.option("--scorer", metavar="M", help="The small model that reads the pool; else --model does.")
 recipe = click.option("--recipe", metavar="R.yaml", type=Path, help="How the model is trained.")
 fields = click.option("--set", "overrides", metavar="FIELD=VALUE", multiple=True, help="A field of the method's.")
@@ -74,7 +80,8 @@ def print_json(value: object) -> None:
 
 
 def console() -> Any:  # noqa: ANN401
-    """Where tables are printed."""
+    """Where tables are printed; wide where nobody is looking, so that nothing is folded."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    wide = Console(highlight=False)
+    return wide if wide.is_terminal else Console(highlight=False, width=160)

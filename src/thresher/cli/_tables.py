@@ -35,9 +35,11 @@ def show(found: dict[str, Any]) -> None:
     out = options.console()
     for panel in found["panels"]:
         better = "higher" if panel["higher_is_better"] else "lower"
-        table = Table(title=Text(f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"), box=box.SIMPLE)
+        table = Table(
+            title=Text(f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"), box=box.SIMPLE
+        )
         for name in FRONTIER_HEAD:
-            table.add_column(name)
+            table.add_column(name, no_wrap=name in ("method", "size", "score"))
         for line in frontier_rows(panel):
             table.add_row(*map(Text, line))  # Text: nothing in a name is markup
         out.print(table)

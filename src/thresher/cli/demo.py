@@ -11,7 +11,9 @@ from thresher.cli import _options as options
 
 
 @click.command(name="demo")
-@click.option("--out", type=Path, default=Path("thresher-demo"), show_default=True, metavar="DIR", help="The run's folder.")
+@click.option(
+    "--out", type=Path, default=Path("thresher-demo"), show_default=True, metavar="DIR", help="The run's folder."
+)
 @options.as_json
 def command(out: Path, as_json: bool) -> None:
     """Five methods, two budgets, two seeds on a pool with a planted truth: which was worth its compute?"""

@@ -12,7 +12,9 @@ from thresher.cli import _options as options
 
 @click.command(name="evaluate")
 @click.argument("model")
-@click.option("--task", "tasks", required=True, multiple=True, type=Path, metavar="TASK.yaml", help="Several are scored in turn.")
+@click.option(
+    "--task", "tasks", required=True, multiple=True, type=Path, metavar="TASK.yaml", help="Several are scored in turn."
+)
 @click.option("--data", metavar="FILE", help="Test rows, instead of the task file's own.")
 @click.option("--limit", type=int, help="At most so many test rows, drawn with the task's seed.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, float32 or bfloat16.")

@@ -17,15 +17,15 @@ from thresher.cli import _options as options
 @options.store
 @options.as_json
 def command(
-    signal: str, pool: str, targets: tuple[str, ...], model: str | None, overrides: tuple[str, ...], format_: str | None,
-    group: str | None, skip_bad: bool, store: str | None, as_json: bool,
+    signal: str, pool: str, targets: tuple[str, ...], model: str | None, overrides: tuple[str, ...],
+    format_: str | None, group: str | None, skip_bad: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure SIGNAL for every row of POOL; `thresher methods` lists what uses which."""
     from dataclasses import fields
 
     import numpy as np
 
-    from thresher import methods, pipeline
+    from thresher import building, methods, pipeline
     from thresher.compute.local import Local, progress_bar
     from thresher.core import registry
     from thresher.setting import Setting, Sources
@@ -35,15 +35,18 @@ def command(
     setting = Setting.open(sources, store=options.store_of(store))
     line: dict = {"name": signal, **({"model": "@model"} if "model" in [f.name for f in fields(cls)] else {})}
     made = methods.Method(signal, signals=(line,), selector={"name": "uniform"})
-    (built,), _ = methods.build(made, model=setting.model, scorer=None, overrides=options.set_fields(overrides))
+    (built,), _ = building.build(made, model=setting.model, scorer=None, overrides=options.set_fields(overrides))
     usable = built.usable(setting.pool)
     rows = setting.pool if usable is None or usable.all() else setting.pool.take(np.flatnonzero(usable))
     with progress_bar(len(rows), signal) as advance:
         found = pipeline.measure(built, rows, setting.target, store=setting.store, mapper=Local(advance))
     key = setting.store.key(built, **found.manifest["inputs"])
-    about = {"key": key, "folder": str(setting.store.root / key), "rows": len(rows), "left_out": len(setting.pool) - len(rows),
-             "shape": list(found.values.shape), **found.receipt.to_dict()}  # fmt: skip
+    about = {"key": key, "folder": str(setting.store.root / key), "rows": len(rows),
+             "left_out": len(setting.pool) - len(rows), "shape": list(found.values.shape),
+             **found.receipt.to_dict()}  # fmt: skip
     if as_json:
         options.print_json(about)
     else:
-        click.echo(f"{signal}: {about['shape']} in {about['folder']} ({about['flops']:.3g} FLOPs, {about['seconds']:.1f} s)")
+        click.echo(
+            f"{signal}: {about['shape']} in {about['folder']} ({about['flops']:.3g} FLOPs, {about['seconds']:.1f} s)"
+        )

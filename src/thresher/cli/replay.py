@@ -22,9 +22,19 @@ from thresher.errors import StoreError
 @options.store
 @options.as_json
 def command(
-    card: Path, out: Path, pool: str | None, targets: tuple[str, ...], other_version: bool, store: str | None, as_json: bool
+    card: Path,
+    out: Path,
+    pool: str | None,
+    targets: tuple[str, ...],
+    other_version: bool,
+    store: str | None,
+    as_json: bool,
 ) -> None:
-    """Choose again what CARD says was chosen, and compare."""
+    """Choose again what CARD says was chosen, and compare.
+
+    Raises:
+        StoreError: it cannot be used, or is another one.
+    """
     from thresher import choosing
     from thresher.setting import Setting, Sources
     from thresher.training.recipe import Recipe
@@ -32,8 +42,8 @@ def command(
     old = _read(card)
     if old["thresher"] != __version__ and not other_version:
         raise StoreError(
-            f"{card} is from thresher {old['thresher']}, this is {__version__}: values may differ. Install that version, "
-            "or pass --other-version to try and compare."
+            f"{card} is from thresher {old['thresher']}, this is {__version__}: values may differ. Install that "
+            "version, or pass --other-version to try and compare."
         )
     request = old["request"]
     named = {**request["sources"], "target": tuple(targets or request["sources"]["target"])}
@@ -44,7 +54,9 @@ def command(
     _same("pool", old["pool"]["fingerprint"], setting.pool.fingerprint)
     if setting.target is not None and old["target"] is not None:
         _same("target", old["target"]["fingerprint"], setting.target.fingerprint)
-    choice = choosing.choose(setting, old["method"], request["budget"], seed=old["seed"], overrides=request["overrides"])
+    choice = choosing.choose(
+        setting, old["method"], request["budget"], seed=old["seed"], overrides=request["overrides"]
+    )
     new = choosing.write(choice, out, command=choosing.command_line())
     for what in ("model", "scorer"):
         if old[what] and new[what]:
@@ -54,7 +66,11 @@ def command(
     if as_json:
         options.print_json({"same_rows": True, "same_scores": same, "out": str(out)})
     else:
-        click.echo(f"the same {new['chosen']['rows']:,} rows" + ("" if same else "; scores differ in their last bits") + f"; wrote {out}")
+        click.echo(
+            f"the same {new['chosen']['rows']:,} rows"
+            + ("" if same else "; scores differ in their last bits")
+            + f"; wrote {out}"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -72,4 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _same(what: str, old: str, new: str) -> None:
     if old != new:
-        raise StoreError(f"the {what} is not the card's: {old[:12]}... then, {new[:12]}... now. The same subset cannot be had from it.")
+        raise StoreError(
+            f"the {what} is not the card's: {old[:12]}... then, {new[:12]}... now. The same subset cannot be had "
+            "from it."
+        )

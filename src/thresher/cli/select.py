@@ -12,7 +12,9 @@ from thresher.cli import _options as options
 @click.command(name="select")
 @click.argument("method")
 @click.argument("pool")
-@click.option("--budget", required=True, metavar="B", help="5% | 2000 rows | 4M tokens | 2e17 flops | 3 gpu-hours | $20")
+@click.option(
+    "--budget", required=True, metavar="B", help="5% | 2000 rows | 4M tokens | 2e17 flops | 3 gpu-hours | $20"
+)
 @click.option("--target", "targets", metavar="T", multiple=True, help="A target file; may be given several times.")
 @options.model
 @options.scorer
@@ -59,15 +61,21 @@ def command(
 def _show(card: dict, out: Path) -> None:
     budget, chosen, cost = card["budget"], card["chosen"], card["cost"]
     tokens = "" if chosen["tokens"] is None else f", {chosen['tokens']:,} tokens"
-    click.echo(f"{card['method']}: {chosen['rows']:,} of {card['pool']['rows']:,} rows of {card['pool']['name']}{tokens}")
-    click.echo(f"read as {card['pool']['format']}" + (f"; {card['pool']['skipped']} rows skipped" if card["pool"]["skipped"] else ""))
+    click.echo(
+        f"{card['method']}: {chosen['rows']:,} of {card['pool']['rows']:,} rows of {card['pool']['name']}{tokens}"
+    )
+    click.echo(
+        f"read as {card['pool']['format']}"
+        + (f"; {card['pool']['skipped']} rows skipped" if card["pool"]["skipped"] else "")
+    )
     click.echo(
         f"budget {budget['asked']}: selection {budget['selection']:.4g}, training {budget['training']:.4g}, "
         f"unspent {budget['unspent']:.4g} {budget['unit']}"
     )
     click.echo(
-        f"choosing cost {cost['measured']['selection_flops']:.3g} FLOPs and {cost['measured']['selection_seconds']:.1f} s; "
-        f"training on it will cost {cost['estimated']['training_flops']:.3g} FLOPs"
+        f"choosing cost {cost['measured']['selection_flops']:.3g} FLOPs and "
+        f"{cost['measured']['selection_seconds']:.1f} s; training on it will cost "
+        f"{cost['estimated']['training_flops']:.3g} FLOPs"
     )
     for reason, count in card["left_out"].items():
         click.echo(f"{count} rows left out: {reason}")

@@ -13,7 +13,9 @@ from thresher.cli import _options as options
 @click.argument("data", nargs=-1, required=True)
 @click.option("--model", required=True, metavar="M", help="Hub name, folder, .gguf, cut:..., scratch:3m.")
 @click.option("--out", required=True, type=Path, metavar="DIR", help="The model folder or adapter that is left.")
-@click.option("--recipe", "recipes", metavar="R.yaml", type=Path, multiple=True, help="One for all stages, or one for each.")
+@click.option(
+    "--recipe", "recipes", metavar="R.yaml", type=Path, multiple=True, help="One for all stages, or one for each."
+)
 @click.option("--vocabulary-from", metavar="POOL", help="The pool a scratch tokenizer is trained on [the first DATA].")
 @options.reading
 @options.seed
@@ -25,7 +27,11 @@ def command(
     format_: str | None, group: str | None, skip_bad: bool, seed: int, trust_remote_code: bool, store: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Fine-tune; several DATA are stages in turn (a warm-up, then the target). A folder of `select` will do."""
+    """Fine-tune; several DATA are stages in turn (a warm-up, then the target). A folder of `select` will do.
+
+    Raises:
+        RecipeError: recipes and stages do not match.
+    """
     from thresher.data.read import load_pool
     from thresher.errors import RecipeError
     from thresher.models import load
@@ -46,7 +52,10 @@ def command(
     if as_json:
         options.print_json({"out": str(out), **receipt.to_dict()})
     else:
-        click.echo(f"trained {model} on {len(stages)} stage(s): {receipt.flops:.3g} FLOPs, {receipt.seconds:.0f} s; wrote {out}")
+        click.echo(
+            f"trained {model} on {len(stages)} stage(s): {receipt.flops:.3g} FLOPs, "
+            f"{receipt.seconds:.0f} s; wrote {out}"
+        )
 
 
 def _rows(source: str) -> str:

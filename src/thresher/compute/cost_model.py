@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from thresher.compute.hardware import Hardware
 from thresher.core.budget import Unit
 from thresher.core.cost import Cost, Receipt
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import UnknownName
 
 # Shares of the 16-bit peak that well-kept code reaches on one accelerator: long batches read forward do best,
@@ -43,7 +43,11 @@ class CostModel:
         return cost.flops / self.rate(kind) + cost.cpu_seconds
 
     def rate(self, kind: str) -> float:
-        """FLOP/s reached in this kind of work."""
+        """FLOP/s reached in this kind of work.
+
+        Raises:
+            UnknownName: a name that does not exist.
+        """
         if kind not in self.achieved:
             raise UnknownName(unknown("kind of work", kind, self.achieved))
         return self.achieved[kind] * self.hardware.peak_flops

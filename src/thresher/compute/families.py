@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from thresher.compute.architecture import Matrix, role_of
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import ModelError
 
 Fields = dict[str, Any]
@@ -29,7 +29,11 @@ def read(config: Any) -> Fields:
 
 
 def _need(config: Any, *names: str) -> int:
-    """The first of these attributes that is a number."""
+    """The first of these attributes that is a number.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     for name in names:
         value = getattr(config, name, None)
         if value is not None:

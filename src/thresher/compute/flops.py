@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from thresher.compute.architecture import Architecture, Matrix
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import ModelError, UnknownName
 
 __all__ = [

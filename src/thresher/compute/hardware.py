@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import UnknownName
 
 

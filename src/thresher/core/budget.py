@@ -56,7 +56,9 @@ class Budget:
                 raise BudgetError(f"cannot read the budget {text!r}. Write one of: {_WAYS}.")
             budget = cls(math.floor(n * amount / 100 + 1e-9), "examples") if amount > 0 else cls(amount, "examples")
             if 0 < amount <= 100 and budget.amount < 1:
-                raise BudgetError(f"the budget {text!r} of {n} rows is less than one row. Ask for at least {100 / n:.3g}%.")
+                raise BudgetError(
+                    f"the budget {text!r} of {n} rows is less than one row. Ask for {100 / n:.3g}% or more."
+                )
         else:
             unit = "usd" if dollar else _UNITS.get(word.lower())
             if unit is None or (dollar and word):
@@ -86,7 +88,8 @@ class Budget:
         left = self.amount - spent
         if left <= 0:
             raise BudgetError(
-                f"nothing is left for training: the budget is {self}, and choosing alone costs {Budget(spent, self.unit)}"
+                f"nothing is left for training: the budget is {self}, and choosing alone costs "
+                f"{Budget(spent, self.unit)}"
             )
         return Budget(left, self.unit)
 

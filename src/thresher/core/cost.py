@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Receipt:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> Receipt:
+    def from_dict(cls, values: Mapping[str, Any]) -> Receipt:
         """The inverse of `to_dict`; unknown keys are ignored."""
         known = {f.name for f in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})

@@ -77,7 +77,7 @@ class Pool:
     @classmethod
     def from_messages(
         cls, messages: Sequence[Sequence[Message]], groups: Sequence[str] | None = None, *,
-        ids: Sequence[str] | None = None, origin: Sequence[dict] | None = None, name: str = "pool",
+        ids: Sequence[str] | None = None, origin: Sequence[dict[str, Any]] | None = None, name: str = "pool",
     ) -> Pool:  # fmt: skip
         """A pool in memory, for tests and programs."""
         n = len(messages)
@@ -91,7 +91,7 @@ class Pool:
         table = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
         return cls(table, fingerprint_of(table), name=name)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as a path where there is one: workers map the same file."""
         if self.path is not None:
             return Pool.open, (self.path,)
@@ -120,7 +120,7 @@ class Pool:
             for row in batch.column(0).to_pylist():
                 yield [unpack(message) for message in row]
 
-    def origin(self) -> Iterator[dict]:
+    def origin(self) -> Iterator[dict[str, Any]]:
         """Each row as the user wrote it."""
         for batch in self.table.select(["origin"]).to_batches(max_chunksize=2048):
             for text in batch.column(0).to_pylist():
@@ -145,7 +145,11 @@ class Pool:
         return replace(self, table=self._rows(index), fingerprint=sign, path=None, _map=None)
 
     def _rows(self, index: Int[np.ndarray, " k"]) -> pa.Table:
-        """Rows batch by batch, giving pages back between batches: Arrow's own take joins all batches first."""
+        """Rows batch by batch, giving pages back between batches: Arrow's own take joins all batches first.
+
+        Raises:
+            IndexError: a row that is not there.
+        """
         n = len(self)
         if index.size and not (-n <= index.min() and index.max() < n):
             raise IndexError(f"rows {index.min()} to {index.max()} were asked for, of a pool with {n}")
@@ -236,6 +240,6 @@ def update_fingerprint(digest: hashlib._Hash, batch: pa.RecordBatch) -> None:
     digest.update(b"".join(map(sign_row, rows)))
 
 
-def sign_row(row: tuple[str, list[dict], str | None]) -> bytes:
+def sign_row(row: tuple[str, list[dict[str, Any]], str | None]) -> bytes:
     """One row as bytes that no other row has."""
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable
 from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.core.method import Selector, Signal
+from thresher.core.suggest import unknown
 from thresher.errors import UnknownName
 
 _BASE: dict[str, type] = {"signals": Signal, "selectors": Selector}
@@ -62,11 +61,3 @@ def build(folder: str, name: str, **values: object) -> Any:  # noqa: ANN401
         if field not in known:
             raise UnknownName(unknown(f"field of {name}", field, known))
     return cls(**values)
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is not there: did you mean, and what there is."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return f"no {what} called {name!r}.{hint} Known: {', '.join(known) or 'none'}."

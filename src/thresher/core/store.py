@@ -91,11 +91,11 @@ class Store:
                 temporary.unlink(missing_ok=True)
             write_bytes(folder / f"{i:06d}.json", json.dumps(receipt.to_dict()).encode())
 
-    def note(self, key: str, name: str, values: dict) -> None:
+    def note(self, key: str, name: str, values: dict[str, Any]) -> None:
         """A small fact about an unfinished measurement, kept over a restart."""
         write_bytes(self.root / f"{key}.part" / f"note-{name}.json", json.dumps(values).encode())
 
-    def noted(self, key: str, name: str) -> dict | None:
+    def noted(self, key: str, name: str) -> dict[str, Any] | None:
         """The fact, if it was noted."""
         path = self.root / f"{key}.part" / f"note-{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
@@ -149,6 +149,7 @@ def writing(path: Path) -> Iterator[None]:
 
     Raises:
         StoreError: the disk is full, or the folder cannot be written to.
+        OSError: any other fault of the file system, as it is.
     """
     try:
         yield

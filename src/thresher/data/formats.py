@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thresher.core.pool import Message
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import UnknownName
 
 Row = Mapping[str, Any]
@@ -34,7 +34,11 @@ class BadRow(ValueError):
 
 
 def alpaca(row: Row) -> list[Message]:
-    """instruction, with input on the next line if there is one; output is the answer."""
+    """instruction, with input on the next line if there is one; output is the answer.
+
+    Raises:
+        BadRow: the row is not of this format.
+    """
     prompt, extra = _text(row, "instruction"), _text(row, "input", optional=True)
     turns = _system(row)
     for pair in row.get("history") or ():
@@ -47,7 +51,11 @@ def alpaca(row: Row) -> list[Message]:
 
 
 def messages(row: Row) -> list[Message]:
-    """Turns with a role and content; tool calls and other keys ride along."""
+    """Turns with a role and content; tool calls and other keys ride along.
+
+    Raises:
+        BadRow: the row is not of this format.
+    """
     turns = row.get("messages", row.get("conversations"))
     if not isinstance(turns, list) or not turns:
         raise BadRow(f"'messages' must be a list of at least one turn, and is {_kind(turns)}")
@@ -55,7 +63,11 @@ def messages(row: Row) -> list[Message]:
 
 
 def sharegpt(row: Row) -> list[Message]:
-    """Turns with from and value."""
+    """Turns with from and value.
+
+    Raises:
+        BadRow: the row is not of this format.
+    """
     turns = row.get("conversations")
     if not isinstance(turns, list) or not turns:
         raise BadRow(f"'conversations' must be a list of at least one turn, and is {_kind(turns)}")
@@ -206,7 +218,11 @@ def _content(turn: dict, number: int) -> str:
 
 
 def _answered(turns: list[Message]) -> list[Message]:
-    """The turns, if one of the assistant's says something."""
+    """The turns, if one of the assistant's says something.
+
+    Raises:
+        BadRow: the row is not of this format.
+    """
     spoken = [turn for turn in turns if turn["role"] == "assistant"]
     if not any(turn["content"].strip() or turn.get("tool_calls") for turn in spoken):
         raise BadRow(

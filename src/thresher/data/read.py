@@ -64,7 +64,11 @@ def load_pool(
 
 
 def _open(source: str) -> tuple[Sequence[Path | bytes], Iterator[Chunk]]:
-    """(what its content depends on, its records)."""
+    """(what its content depends on, its records).
+
+    Raises:
+        PoolError: nothing can be read, or chosen, from it.
+    """
     if source in DEMO:
         from thresher.data import synthetic
 
@@ -108,7 +112,11 @@ def _readable(path: Path) -> Path:
 
 
 def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
-    """Stream into a file beside the path, then add what is only known at the end, then rename."""
+    """Stream into a file beside the path, then add what is only known at the end, then rename.
+
+    Raises:
+        PoolError: nothing can be read, or chosen, from it.
+    """
     rows, whole = (path.with_name(f".{path.stem}.{os.getpid()}.{part}.part") for part in ("rows", "whole"))
     try:
         about, unnamed = _stream(stream, plan, rows)

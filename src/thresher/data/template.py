@@ -115,7 +115,11 @@ class Template:
         ]
 
     def _plan(self, messages: Conversation, name: tuple[str, int, str]) -> Jobs:
-        """What to render for a row: all of it, then for each answer its opening and (unless last) its end."""
+        """What to render for a row: all of it, then for each answer its opening and (unless last) its end.
+
+        Raises:
+            RowError: the template refuses the row.
+        """
         kinds = {m["role"] == "text" for m in messages}
         if len(kinds) != 1:
             raise RowError(*name[:2], f"row {name[2]!r} has no turns, or plain text among chat turns")

@@ -28,7 +28,8 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
     written = generate(opened, prompts, max_new_tokens=task.max_new_tokens, stop=list(task.stop))
     given = [task.extracted(text) for text in written]
     right = [
-        task.comparable(g) == task.comparable(r) and task.comparable(g) != "" for g, r in zip(given, references, strict=True)
+        task.comparable(g) == task.comparable(r) and task.comparable(g) != ""
+        for g, r in zip(given, references, strict=True)
     ]
     examples = tuple(
         {"written": text[:400], "extracted": g, "reference": r}

@@ -12,7 +12,9 @@ from thresher.evaluation.task import Task
 from thresher.models.load import open_model
 
 
-def evaluate(model: str, task: Task, pool: Pool, *, device: str = "auto", dtype: str = "auto") -> tuple[Outcome, Receipt]:
+def evaluate(
+    model: str, task: Task, pool: Pool, *, device: str = "auto", dtype: str = "auto"
+) -> tuple[Outcome, Receipt]:
     """Score one model on one task's rows.
 
     Raises:

@@ -24,7 +24,9 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
     choices = _choices(task, target)
     heads = prompt_ids([row[:-1] for row in target.messages()], opened.tokenizer, plain=task.format == "plain")
     owner = np.repeat(np.arange(len(target)), [len(c) for c in choices])
-    rows = plain.followed([heads[i] for i in owner], [c for row in choices for c in row], opened.tokenizer, task.max_tokens)
+    rows = plain.followed(
+        [heads[i] for i in owner], [c for row in choices for c in row], opened.tokenizer, task.max_tokens
+    )
     sums, counts = row_statistics(opened, rows, negative_log_likelihood)
     likelihood = -sums if task.by == "sum" else -sums / np.maximum(counts, 1)
     start, right = 0, np.zeros(len(target))
@@ -43,5 +45,7 @@ def _choices(task: Task, target: Pool) -> list[list[str]]:
     found = [row.get(task.choices) for row in target.origin()]
     for number, row in enumerate(found, start=1):
         if not isinstance(row, list) or not row:
-            raise TaskError(f"task {task.task}: row {number} of {target.name} has no list of choices in {task.choices!r}.")
+            raise TaskError(
+                f"task {task.task}: row {number} of {target.name} has no list of choices in {task.choices!r}."
+            )
     return [[str(choice) for choice in row] for row in found]

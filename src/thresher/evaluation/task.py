@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from thresher.core.pool import Pool
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import TaskError
 
 Measure = Literal["held_out", "exact_match", "multiple_choice"]
@@ -21,7 +21,7 @@ METRIC = {"held_out": "loss", "exact_match": "exact_match", "multiple_choice": "
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One YAML file.
+    r"""One YAML file.
 
     task: svamp
     data: svamp.test.jsonl.gz          beside the task file, or given on the command line
@@ -122,13 +122,15 @@ class Task:
         else:
             rows = list(pool.origin())
             if rows and self.answer not in rows[0]:
-                raise TaskError(f"task {self.task}: {pool.name} has no column {self.answer!r}; it has {', '.join(rows[0])}.")
+                raise TaskError(
+                    f"task {self.task}: {pool.name} has no column {self.answer!r}; it has {', '.join(rows[0])}."
+                )
             found = [str(row.get(self.answer) if row.get(self.answer) is not None else "") for row in rows]
         for number, text in enumerate(found):
             if not self.comparable(text):
                 raise TaskError(
-                    f"task {self.task}: row {pool.table['id'][number]} of {pool.name} has no reference answer. Mend the "
-                    "row, or name the column with `answer`."
+                    f"task {self.task}: row {pool.table['id'][number]} of {pool.name} has no reference answer. "
+                    "Mend the row, or name the column with `answer`."
                 )
         return found
 

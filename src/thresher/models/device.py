@@ -9,7 +9,11 @@ from thresher.errors import ModelError
 
 
 def choose_device(device: str) -> str:
-    """Auto is a CUDA card, else an Apple one, else the processor."""
+    """Auto is a CUDA card, else an Apple one, else the processor.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = device.split(":")[0]
@@ -26,6 +30,9 @@ def choose_dtype(dtype: str, device: str, shape: Architecture) -> str:
 
     Decided by what the processor says of itself and the model's width, never by a stopwatch, so that the same
     machine always gives the same numbers.
+
+    Raises:
+        ModelError: it cannot be opened or used.
     """
     known = {"float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16", "float16": "float16"}
     if dtype != "auto":

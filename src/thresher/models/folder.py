@@ -96,7 +96,11 @@ def weights_of(folder: Path) -> list[Path]:
 
 
 def weights_hash(folder: Path) -> str:
-    """Sixty-four hex digits of the weights and the configuration, whatever the folder is called."""
+    """Sixty-four hex digits of the weights and the configuration, whatever the folder is called.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     marks = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in weights_of(folder))
     if not marks:
         raise ModelError(f"{folder} has no weights (*.safetensors). {ways()}")

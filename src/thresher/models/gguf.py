@@ -30,7 +30,11 @@ def convert(path: Path, *, origin: str, home: Path) -> Path:
 
 
 def _write(path: Path, part: Path) -> None:
-    """Read through transformers, then save a clean copy: its model calls itself quantised and will not save."""
+    """Read through transformers, then save a clean copy: its model calls itself quantised and will not save.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
         model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)

@@ -50,7 +50,11 @@ def make(size: str, *, pool: Pool | None, home: Path, seed: int) -> Path:
 
 
 def parse_size(size: str) -> int:
-    """Parameters wanted: 500k, 1m, 3m, 10m, or any number between 20k and 2b."""
+    """Parameters wanted: 500k, 1m, 3m, 10m, or any number between 20k and 2b.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmb]?)", size.strip().lower())
     wanted = int(float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9}[match[2]]) if match else 0
     if not 20_000 <= wanted <= 2_000_000_000:

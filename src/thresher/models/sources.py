@@ -13,7 +13,11 @@ from thresher.models.folder import ways
 
 
 def in_package(name: str) -> Path:
-    """The one .gguf file or model folder inside an installed package, which is not imported."""
+    """The one .gguf file or model folder inside an installed package, which is not imported.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"no installed package called {name!r} to take a model from. Install it with pip. {ways()}")
@@ -29,7 +33,11 @@ def in_package(name: str) -> Path:
 
 
 def from_hub(name: str) -> Path:
-    """The hub model's files, downloaded or already here."""
+    """The hub model's files, downloaded or already here.
+
+    Raises:
+        ModelError: it cannot be opened or used.
+    """
     repository, _, revision = name.partition("@")
     files = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:

@@ -109,7 +109,11 @@ class Results:
 
 
 def read(paths: Path | str | Sequence[Path | str]) -> Results:
-    """Read tables (.csv, .parquet, or a run's folder); a line that stands in two of them counts once."""
+    """Read tables (.csv, .parquet, or a run's folder); a line that stands in two of them counts once.
+
+    Raises:
+        ResultsError: the table cannot be read.
+    """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not several:
         raise ResultsError(
@@ -203,7 +207,11 @@ def _check_columns(path: Path, names: list[str]) -> None:
 
 
 def _run(values: Mapping[str, object], where: str) -> Run:
-    """One line, every cell checked."""
+    """One line, every cell checked.
+
+    Raises:
+        ResultsError: the table cannot be read.
+    """
     known = {f.name for f in fields(Run)}
     cells = {name: _cell(name, value, where) for name, value in values.items() if name in known}
     for name in REQUIRED:

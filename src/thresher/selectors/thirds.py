@@ -40,6 +40,8 @@ class Thirds(Selector):
         """The longest affordable prefix of the three shuffled thirds."""
         n = len(score)
         cut = np.split(ranked(score, highest=False), [n // 3, 2 * n // 3])
-        shuffled = {name: rng.permutation(rows) for name, rows in zip(("lowest", "middle", "highest"), cut, strict=True)}
+        shuffled = {
+            name: rng.permutation(rows) for name, rows in zip(("lowest", "middle", "highest"), cut, strict=True)
+        }
         order = np.concatenate([shuffled[name] for name in (self.first, self.second, self.third)])
         return longest_prefix(order, score, price=price, budget=budget)

@@ -72,7 +72,7 @@ class Tuning:
         if on == "none":
             if load.about(model).get("random_start"):
                 raise ModelError(
-                    f"{model} starts at random: its losses say nothing before training. Leave tuning at 'auto' or 'pool'."
+                    f"{model} starts at random: its losses say nothing untrained. Leave tuning.on at auto or pool."
                 )
             return model
         if on == "target" and target is None:

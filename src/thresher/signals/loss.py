@@ -13,8 +13,8 @@ from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind
 from thresher.core.pool import Pool
 from thresher.models import load
-from thresher.models.load import architecture
 from thresher.models.device import choose_device, choose_dtype
+from thresher.models.load import architecture
 from thresher.models.loss import answer_loss
 from thresher.signals import _windows
 from thresher.signals._reading import Reading

@@ -12,7 +12,7 @@ import yaml
 from jaxtyping import Float, Int
 
 from thresher.compute import flops
-from thresher.core.registry import unknown
+from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
 
 

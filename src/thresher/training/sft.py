@@ -63,9 +63,7 @@ def train(
     arch = load.architecture(model)
     tokenizer = load.open_tokenizer(model)
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
-    estimate = sum(
-        total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True)
-    )
+    estimate = sum(total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True))
     part = out.with_name(out.name + ".part")
     with meter.block("training", estimated_flops=estimate, kind="train") as block:
         network = fresh_model(model)
@@ -91,7 +89,9 @@ def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: 
         keep = np.flatnonzero(rows.answer_tokens() > 0)
         rows = rows.take(keep) if len(keep) < len(rows) else rows
     if len(rows) == 0:
-        raise PoolError(f"{pool.name}: none of the {len(pool)} rows has a token to train on in {recipe.max_tokens} tokens.")
+        raise PoolError(
+            f"{pool.name}: none of the {len(pool)} rows has a token to train on in {recipe.max_tokens} tokens."
+        )
     return rows
 
 
@@ -128,9 +128,7 @@ def _with_adapters(network: PreTrainedModel, recipe: Recipe) -> Any:  # noqa: AN
     return get_peft_model(network, config)
 
 
-def arguments(
-    recipe: Recipe, n: int, folder: Path, seed: int, device: str, progress: bool
-) -> TrainingArguments:
+def arguments(recipe: Recipe, n: int, folder: Path, seed: int, device: str, progress: bool) -> TrainingArguments:
     """The Trainer's own arguments for a recipe; batch_size is the whole step's, over all devices."""
     cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     devices = int(os.environ.get("WORLD_SIZE", "1"))  # of accelerate launch

