@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -204,5 +203,4 @@ def test_it_pickles_is_immutable_and_prices_itself(selector: Selector):
 
 
 def test_what_gain_means_is_said(selector: Selector):
-    assert selector.gain_is
-    assert isinstance(CASES, Mapping)
+    assert selector.gain_is.strip(), "the reasons name it"

@@ -30,11 +30,7 @@ def command(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Choose again what CARD says was chosen, and compare.
-
-    Raises:
-        StoreError: it cannot be used, or is another one.
-    """
+    """Choose again what CARD says was chosen, and compare."""
     from thresher import choosing
     from thresher.setting import Setting, Sources
     from thresher.training.recipe import Recipe

@@ -27,11 +27,7 @@ def command(
     format_: str | None, group: str | None, skip_bad: bool, seed: int, trust_remote_code: bool, store: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Fine-tune; several DATA are stages in turn (a warm-up, then the target). A folder of `select` will do.
-
-    Raises:
-        RecipeError: recipes and stages do not match.
-    """
+    """Fine-tune; several DATA are stages in turn (a warm-up, then the target). A folder of `select` will do."""
     from thresher.data.read import load_pool
     from thresher.errors import RecipeError
     from thresher.models import load

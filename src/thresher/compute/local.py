@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from thresher.core.pool import Pool
 
 Work = Callable[[int, Pool], None]
 
 
+@runtime_checkable
 class Mapper(Protocol):
     """Runs `fn(i, part)` for every part, in any order, anywhere; returns when all are done."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -30,6 +30,7 @@ class Signal(ABC):
     version: ClassVar[int] = 1  # raise it when values change; it is in the store's key
     needs_target: ClassVar[bool] = False
     work: ClassVar[str] = "cpu"  # the kind of work `measure` is, for calibration
+    example: ClassVar[Mapping[str, Any]] = {}  # fields the contract tests fill, where defaults will not do
 
     def sizes(self, pool: Pool, target: Pool | None) -> Load:
         """The load `cost` is asked about; signals with a tokenizer count real tokens."""
