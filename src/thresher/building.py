@@ -7,9 +7,10 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from thresher.core import registry
+from thresher.core.field_value import fitted
 from thresher.core.method import Selector, Signal
 from thresher.core.suggest import unknown
-from thresher.errors import ModelError, UnknownName
+from thresher.errors import FieldError, ModelError, UnknownName
 from thresher.methods import Method
 
 
@@ -27,6 +28,7 @@ def build(
 
     Raises:
         UnknownName: a field that neither a signal nor the selector has.
+        FieldError: a value that a field cannot have.
         ModelError: the method reads the pool with a model and none was named.
     """
     models = {"@model": model or "", "@scorer": scorer or model}
@@ -69,16 +71,20 @@ def _instance(cls: type, name: str, values: Mapping[str, Any]) -> Any:  # noqa: 
 
     Raises:
         UnknownName: a name that does not exist.
+        FieldError: a value the field cannot have.
     """
     hints = get_type_hints(cls)
     known = {f.name for f in fields(cls)}
     for key in values:
         if key not in known:
             raise UnknownName(unknown(f"field of {name}", key, known))
-    made = {
-        key: _instance(hints[key], f"{name}.{key}", value)
-        if isinstance(value, Mapping) and is_dataclass(hints[key])
-        else value
-        for key, value in values.items()
-    }
-    return cls(**made)
+    return cls(**{key: _value(hints[key], f"{name}.{key}", value) for key, value in values.items()})
+
+
+def _value(hint: Any, name: str, value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping) and is_dataclass(hint):
+        return _instance(hint, name, value)
+    try:
+        return fitted(hint, value)
+    except ValueError as error:
+        raise FieldError(f"{name} {error}.") from None

@@ -188,6 +188,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
         "method": choice.method.name,
         "signals": [describe(signal) for signal in choice.signals],
         "selector": describe(choice.selector),
+        "accounts": selection.accounts,
         "by_group": choice.method.by_group,
         "seed": choice.seed,
         "request": {
@@ -244,8 +245,8 @@ def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
         return None
     chosen = {"device": choose_device("auto")}
     chosen["dtype"] = choose_dtype("auto", chosen["device"], load.architecture(path))
-    return {"name": name, "sha256": load.weights_hash(path), "params": load.architecture(path).params, **chosen,
-            "attention": "sdpa", "about": load.about(path)}  # fmt: skip
+    params = load.architecture(path).params
+    return {"name": name, "sha256": load.weights_hash(path), "params": params, **chosen, "about": load.about(path)}
 
 
 def _groups(pool: Any, subset: Subset) -> dict[str, int]:  # noqa: ANN401

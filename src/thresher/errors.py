@@ -4,6 +4,7 @@ ThresherError                 anything that is the user's to mend; the command l
 ├── PoolError                 a pool or target file that cannot be used as it is
 │   └── RowError              one row of it, with its line number and the reason
 ├── UnknownName               a method, signal, selector or field that does not exist (did you mean ...)
+├── FieldError                a value that a method's field cannot have
 ├── KindError                 a selector was given another kind of signal than it needs
 ├── BudgetError               a budget that cannot be parsed or that nothing is left of
 ├── ModelError                a model or tokenizer that cannot be opened or used
@@ -42,6 +43,10 @@ class RowError(PoolError):
 
 class UnknownName(ThresherError):
     """A name that is not in the registry."""
+
+
+class FieldError(ThresherError):
+    """A value that a method's field cannot have."""
 
 
 class KindError(ThresherError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import BudgetError, KindError, NonFinite, PoolError
 
+log = logging.getLogger(__name__)
 PART = 4096  # rows; what a killed run loses at most
 
 
@@ -74,6 +76,7 @@ def _measure_parts(
 ) -> None:  # fmt: skip
     name = name_of(signal)
     estimate = signal.cost(signal.sizes(pool, target))
+    log.info("%s over %s rows: about %.3g FLOPs", name, f"{len(pool):,}", estimate.flops)
     with meter.block(f"{name}: prepare", kind="train" if signal.work == "forward" else "cpu") as block:
         state = signal.prepare(pool, target, store.own(key))
     if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
@@ -97,6 +100,7 @@ def _measure_parts(
         "rows": len(pool),
         "estimate": {"flops": estimate.flops, "cpu_seconds": estimate.cpu_seconds, "disk_bytes": estimate.disk_bytes},
         "receipt": replace(receipt, kind=signal.work).to_dict(),
+        "account": signal.account(state),
     }
     store.seal(key, manifest)
 
@@ -136,6 +140,7 @@ class Selection:
     budget: Budget  # as asked
     spent: float  # on selection, in the budget's unit; 0 where it does not pay for selection
     receipts: list[Receipt] = field(default_factory=list)
+    accounts: dict[str, Any] = field(default_factory=dict)  # by signal name: device, dtype, what a scorer was tuned on
     estimate: Cost = field(default_factory=Cost)
 
 
@@ -174,7 +179,7 @@ def select(
     kept = np.setdiff1d(np.arange(len(pool)), np.fromiter(excluded, dtype=np.int64, count=len(excluded)))
     if len(kept) == 0:
         raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
-    rows = pool if len(kept) == len(pool) else pool.take(kept)
+    rows = pool if len(kept) == len(pool) else pool.without(excluded)
     estimate = Cost.total(
         [*(signal.cost(signal.sizes(rows, target)) for signal in signals), selector.cost(Load(n=len(rows), tokens=0))]
     )
@@ -203,6 +208,7 @@ def select(
         budget=budget,
         spent=spent,
         receipts=[*(m.receipt for m in measured), block.receipt()],
+        accounts={name_of(signal): found.manifest["account"] for signal, found in zip(signals, measured, strict=True)},
         estimate=estimate,
     )
 

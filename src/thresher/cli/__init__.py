@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a fault o
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from importlib import import_module
@@ -55,6 +56,8 @@ def _first_line(name: str) -> str:
 def app(ctx: click.Context, debug: bool, give_memory_back: bool) -> None:
     """Choose fine-tuning data under a compute budget, counting what the choosing costs."""
     ctx.obj = {"debug": debug}
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("thresher").setLevel(logging.INFO)
     settle(keep_memory=not give_memory_back)
 
 

@@ -52,6 +52,10 @@ class Signal(ABC):
         """Whatever needs the whole pool or the target; may be called again after an interruption."""
         return None
 
+    def account(self, state: State) -> dict[str, Any]:
+        """What was decided while measuring, for the card: device, precision, what a scorer was tuned on."""
+        return {}
+
     @abstractmethod
     def measure(self, state: State, rows: Pool) -> np.ndarray:
         """(b,) | (b, q) | (b, d), by kind; a pure function of its arguments."""
@@ -65,6 +69,7 @@ class Subset:
     gain: Float[np.ndarray, " k"]  # what each added, in the selector's own unit
     weight: Float[np.ndarray, " k"] | None = None  # multiplicity, where a row counts more than once
     column: Int[np.ndarray, " k"] | None = None  # the affinity column (target row or group) that chose it
+    notes: tuple[str, ...] = ()  # what the reader of a card should know, in words
 
     def __len__(self) -> int:
         return len(self.index)
@@ -72,7 +77,7 @@ class Subset:
     def prefix(self, k: int) -> Subset:
         """The first k choices."""
         cut = [None if part is None else part[:k] for part in (self.weight, self.column)]
-        return Subset(self.index[:k], self.gain[:k], *cut)
+        return Subset(self.index[:k], self.gain[:k], *cut, self.notes)
 
 
 @dataclass(frozen=True, kw_only=True)

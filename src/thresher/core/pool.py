@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ SCHEMA = pa.schema(
 that no template is put around."""
 
 Message = dict[str, Any]
+MANY_GAPS = 20_000  # views of a table cost some hundred bytes each; beyond this many a copy is cheaper
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,18 @@ class Pool:
         index = np.asarray(index, dtype=np.int64)
         sign = hashlib.sha256(self.fingerprint.encode() + index.tobytes()).hexdigest()
         return replace(self, table=self._rows(index), fingerprint=sign, path=None, _map=None)
+
+    def without(self, rows: Iterable[int]) -> Pool:
+        """All rows but these, in order; what stays is not copied unless very many rows go."""
+        gone = np.unique(np.fromiter(rows, dtype=np.int64))
+        kept = np.setdiff1d(np.arange(len(self)), gone)
+        if len(gone) > MANY_GAPS:
+            return self.take(kept)
+        edges = np.concatenate([[-1], gone, [len(self)]])
+        views = [self.table.slice(a + 1, b - a - 1) for a, b in pairwise(edges) if b - a > 1]
+        table = pa.concat_tables(views) if views else self.table.slice(0, 0)
+        sign = hashlib.sha256(self.fingerprint.encode() + kept.tobytes()).hexdigest()
+        return replace(self, table=table, fingerprint=sign, path=None)
 
     def _rows(self, index: Int[np.ndarray, " k"]) -> pa.Table:
         """Rows batch by batch, giving pages back between batches: Arrow's own take joins all batches first.

@@ -105,10 +105,11 @@ def _base_of(adapter: Path) -> str:
 def architecture(path: str) -> Architecture:
     """The shape that prices are computed from; reads the configuration only."""
     here = Path(path)
-    return Architecture.of(_config(_base_of(here) if folders.is_adapter(here) else path))
+    return Architecture.of(config(_base_of(here) if folders.is_adapter(here) else path))
 
 
-def _config(path: str) -> Any:
+def config(path: str) -> Any:
+    """A model's configuration as transformers reads it."""
     try:
         return AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:

@@ -23,7 +23,8 @@ def in_package(name: str) -> Path:
         raise ModelError(f"no installed package called {name!r} to take a model from. Install it with pip. {ways()}")
     home = Path(next(iter(spec.submodule_search_locations)))
     found = sorted(home.rglob("*.gguf"))
-    found += sorted({path.parent for path in home.rglob("*.safetensors") if (path.parent / "config.json").exists()})
+    folders = sorted({path.parent for path in home.rglob("*.safetensors") if (path.parent / "config.json").exists()})
+    found += [folder for folder in folders if not set(folder.parents) & set(folders)]  # an encoder's layers are its own
     if len(found) != 1:
         there = ", ".join(str(path.relative_to(home)) for path in found) or "none"
         raise ModelError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -39,6 +39,12 @@ class Reading(Signal):
     def identity(self) -> dict[str, str]:
         """The weights, not the name they go by."""
         return {"model": load.weights_hash(self.model)}
+
+    def account(self, state: Any) -> dict[str, Any]:
+        """Device, dtype, attention and padding of the model that read, and the template it read through."""
+        path = state if isinstance(state, str) else self.model
+        opened = load.open_model(path, dtype=getattr(self, "dtype", "auto"))
+        return {**opened.choices(), "about": load.about(self.model)}
 
     def usable(self, pool: Pool) -> np.ndarray:
         """(n,) rows with at least one token to predict after truncation."""

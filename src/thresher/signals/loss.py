@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -40,12 +40,17 @@ class Loss(Reading):
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], "of the forward pass"] = "auto"
 
     kind: ClassVar[Kind] = "score"
+    version: ClassVar[int] = 2  # 2: the rows a scorer is tuned on are drawn and ordered by id, not by place
     work: ClassVar[str] = "forward"
 
     def identity(self) -> dict[str, str]:
         """The weights, and the precision that "auto" comes to here: losses differ by some 3e-4 between the two."""
         device = choose_device("auto")
         return super().identity() | {"dtype": choose_dtype(self.dtype, device, load.architecture(self.model))}
+
+    def account(self, state: str) -> dict[str, Any]:
+        """Also what the scorer was tuned on."""
+        return {**super().account(state), "tuned_on": self.tuning.resolved(self.model)}
 
     @property
     def needs_target(self) -> bool:  # type: ignore[override]

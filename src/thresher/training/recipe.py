@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 import yaml
 from jaxtyping import Float, Int
 
 from thresher.compute import flops
+from thresher.core.field_value import fitted
 from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
 
@@ -74,7 +75,7 @@ class Recipe:
             lora = {}
         if isinstance(lora, Mapping):
             targets = lora.get("targets", "all-linear")
-            lora = _build(Lora, {**lora, "targets": targets if isinstance(targets, str) else tuple(targets)})
+            lora = _build(Lora, {**lora, "targets": tuple(targets) if isinstance(targets, list) else targets})
         return _build(cls, {**values, "lora": lora or None})
 
     @classmethod
@@ -104,23 +105,27 @@ class Recipe:
 
 
 def _build(cls: type, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    known = {f.name: f for f in fields(cls)}
+    hints = get_type_hints(cls)
+    made = {}
     for name, value in values.items():
-        if name not in known:
-            raise RecipeError("recipe: " + unknown("field", name, known))
-        if isinstance(value, str) and isinstance(known[name].default, float):
-            values = {**values, name: _number(name, value)}  # YAML reads 2e-5 as text
-    return cls(**values)
+        if name not in hints:
+            raise RecipeError("recipe: " + unknown("field", str(name), hints))
+        try:
+            made[name] = fitted(hints[name], _number(value) if hints[name] is float else value)
+        except ValueError as error:
+            raise RecipeError(f"recipe: {name} {error}.") from None
+    return cls(**made)
 
 
-def _number(name: str, value: str) -> float:
+def _number(value: object) -> object:
+    """YAML reads 2e-5 as text."""
     try:
-        return float(value)
+        return float(value) if isinstance(value, str) else value
     except ValueError:
-        raise RecipeError(f"recipe: {name} must be a number, not {value!r}.") from None
+        return value
 
 
-def step_flops(recipe: Recipe, arch: flops.Architecture, tokens: float, square: float) -> float:
+def step_flops(recipe: Recipe, arch: flops.Architecture, tokens: int | float, square: float) -> float:
     """Forward, backward and adapters over some tokens, once."""
     if recipe.lora is None:
         return flops.train(arch, tokens, square, checkpointing=recipe.checkpointing)

@@ -7,11 +7,13 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
@@ -19,6 +21,7 @@ from thresher.compute import meter
 from thresher.compute.flops import Architecture
 from thresher.core.cost import Receipt
 from thresher.core.pool import Pool
+from thresher.core.store import writing
 from thresher.data.chat import Encoded, encode
 from thresher.errors import PoolError
 from thresher.models import load
@@ -69,18 +72,41 @@ def train(
         network = fresh_model(model)
         for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
             network = _stage(network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks)
-        part.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            network.save_pretrained(part)
-            tokenizer.save_pretrained(part)
-    receipt = block.receipt()
+    receipt = _of_all_processes(block.receipt())
+    processes = PartialState()
+    if processes.is_main_process:
+        about = {
+            "model": model,
+            "seed": seed,
+            "recipes": [recipe.to_dict() for _, recipe in stages],
+            "device": str(processes.device),
+            "attention": network.config._attn_implementation,
+            "processes": processes.num_processes,
+            "receipt": receipt.to_dict(),
+        }
+        with writing(out):
+            _leave(network, tokenizer, about, part, out)
+    processes.wait_for_everyone()
+    return receipt
+
+
+def _of_all_processes(own: Receipt) -> Receipt:
+    """Under accelerate every process counts its own batches, which are as many as every other's."""
+    world = PartialState().num_processes
+    return replace(own, flops=own.flops * world, tokens=own.tokens * world, cpu_seconds=own.cpu_seconds * world)
+
+
+def _leave(network: PreTrainedModel, tokenizer: Any, about: dict[str, Any], part: Path, out: Path) -> None:  # noqa: ANN401
+    """An ordinary folder or adapter, whole or not at all."""
+    part.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        network.save_pretrained(part)
+        tokenizer.save_pretrained(part)
     for folder in part.glob("stage-*"):
         shutil.rmtree(folder)
-    about = {"model": model, "seed": seed, "recipes": [r.to_dict() for _, r in stages], "receipt": receipt.to_dict()}
     (part / DONE).write_text(json.dumps(about, indent=1))
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
-    return receipt
 
 
 def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
