@@ -44,7 +44,7 @@ def tiny_model(tiny_pool: Pool, cache: Path) -> str:
     """A folder: Llama-shaped, random, some 50k parameters, with a byte-pair tokenizer and a chat template."""
     from thresher.models.load import resolve
 
-    return resolve("scratch:50k", pool=tiny_pool, cache=cache)
+    return resolve("scratch:120k", pool=tiny_pool, cache=cache)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ def copy(folder: str, to: Path) -> Path:
 
 
 def test_a_scratch_model_is_the_same_bytes_for_the_same_pool_and_seed(tiny_pool: Pool, tiny_model: str, tmp_path: Path):
-    again = resolve("scratch:50k", pool=tiny_pool, cache=tmp_path)
-    other = resolve("scratch:50k", pool=tiny_pool, cache=tmp_path, seed=1)
+    again = resolve("scratch:120k", pool=tiny_pool, cache=tmp_path)
+    other = resolve("scratch:120k", pool=tiny_pool, cache=tmp_path, seed=1)
     assert Path(again).name == Path(tiny_model).name, "the folder's name holds all that makes it"
     assert load.weights_hash(again) == load.weights_hash(tiny_model)
     assert load.weights_hash(other) != load.weights_hash(tiny_model)
@@ -36,18 +36,19 @@ def test_making_a_scratch_model_draws_nothing_from_anybody_elses_stream(tiny_poo
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    resolve("scratch:50k", pool=tiny_pool, cache=tmp_path, seed=9)
+    resolve("scratch:120k", pool=tiny_pool, cache=tmp_path, seed=9)
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("size", ["50k", "500k", "1m", "3m", "10m", "100m"])
+@pytest.mark.parametrize("size", ["120k", "500k", "1m", "3m", "10m", "100m"])
 def test_a_scratch_model_has_about_the_parameters_asked_for(size: str):
     wanted = scratch.parse_size(size)
-    assert abs(scratch.parameters(*scratch.shape(wanted)) / wanted - 1) < 0.2
+    assert abs(scratch.parameters(*scratch.shape(wanted, scratch.vocabulary(wanted))) / wanted - 1) < 0.2
 
 
 def test_three_million_is_the_shape_that_was_measured():
-    vocab, width, layers, _ = scratch.shape(scratch.parse_size("3m"))
+    wanted = scratch.parse_size("3m")
+    vocab, width, layers, _ = scratch.shape(wanted, scratch.vocabulary(wanted))
     assert (vocab, width, layers) == (8192, 192, 4)
 
 
@@ -61,7 +62,7 @@ def test_a_scratch_tokenizer_writes_every_text_and_digits_one_by_one(tiny_model:
 def test_a_random_start_is_on_record(tiny_model: str):
     about = load.about(tiny_model)
     assert about["random_start"] is True
-    assert about["origin"] == "scratch:50k"
+    assert about["origin"] == "scratch:120k"
 
 
 def test_the_architecture_is_that_of_the_open_model(tiny_model: str):
@@ -79,7 +80,7 @@ def test_a_model_whose_weights_changed_is_opened_again(tiny_model: str, tiny_poo
     """A checkpoint may be written over while we run."""
     folder = copy(tiny_model, tmp_path)
     before = load.open_model(str(folder))
-    other = Path(resolve("scratch:50k", pool=tiny_pool, cache=tmp_path, seed=3))
+    other = Path(resolve("scratch:120k", pool=tiny_pool, cache=tmp_path, seed=3))
     shutil.copy(other / "model.safetensors", folder / "model.safetensors")
     assert load.weights_hash(str(folder)) != load.weights_hash(tiny_model)
     assert load.open_model(str(folder)) is not before
@@ -176,9 +177,9 @@ def test_an_interrupted_build_leaves_no_model(tiny_pool: Pool, tmp_path: Path, m
     with monkeypatch.context() as patch:
         patch.setattr(scratch.LlamaForCausalLM, "save_pretrained", fail)
         with pytest.raises(KeyboardInterrupt):
-            resolve("scratch:50k", pool=tiny_pool, cache=tmp_path)
+            resolve("scratch:120k", pool=tiny_pool, cache=tmp_path)
     assert not list((tmp_path / "models").glob("*scratch*/")), "no folder, not even an unfinished one"
-    assert load.architecture(resolve("scratch:50k", pool=tiny_pool, cache=tmp_path)).layers == 2
+    assert load.architecture(resolve("scratch:120k", pool=tiny_pool, cache=tmp_path)).layers == 2
 
 
 def test_unknown_devices_and_dtypes_are_named(tiny_model: str):

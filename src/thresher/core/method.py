@@ -29,6 +29,8 @@ class Signal(ABC):
     kind: ClassVar[Kind]
     version: ClassVar[int] = 1  # raise it when values change; it is in the store's key
     needs_target: ClassVar[bool] = False
+    reads_origin: ClassVar[bool] = False  # looks at the user's own columns, which the pool's fingerprint leaves out
+    per_group: ClassVar[bool] = False  # an affinity whose columns are target groups already
     work: ClassVar[str] = "cpu"  # the kind of work `measure` is, for calibration
     example: ClassVar[Mapping[str, Any]] = {}  # fields the contract tests fill, where defaults will not do
 
@@ -48,6 +50,13 @@ class Signal(ABC):
         """(n,) bool: rows that can be given a number at all; None means every row."""
         return None
 
+    def inner(self) -> Signal | None:
+        """The signal this one is computed from. It is measured first and on its own, so that methods share it.
+
+        `prepare` is then given the inner signal's folder, `measure_over` its values, and `cost` is what comes on top.
+        """
+        return None
+
     def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> State:
         """Whatever needs the whole pool or the target; may be called again after an interruption."""
         return None
@@ -59,6 +68,10 @@ class Signal(ABC):
     @abstractmethod
     def measure(self, state: State, rows: Pool) -> np.ndarray:
         """(b,) | (b, q) | (b, d), by kind; a pure function of its arguments."""
+
+    def measure_over(self, state: State, rows: Pool, values: np.ndarray) -> np.ndarray:
+        """As `measure`, from the inner signal's values for these rows."""
+        raise NotImplementedError(f"{name_of(self)} has no inner signal")
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,7 @@ def pooled(
         device: where the model is.
         token_budget: padded tokens a batch; it changes the speed and nothing else.
     """
-    marked = np.add.reduceat(np.append(tokens.trained, False), tokens.starts[:-1]) * (tokens.lengths() > 0)
-    read = np.flatnonzero(marked)
+    read = np.flatnonzero(marked(tokens))
     out = np.full((len(tokens), architecture.width), np.nan, np.float32)
     for some in batches(tokens.lengths()[read], token_budget):
         rows = read[some]
@@ -55,6 +54,12 @@ def pooled(
     return out
 
 
+def marked(tokens: Encoded) -> Int[np.ndarray, " n"]:
+    """Marked tokens of each row."""
+    sums = np.concatenate([[0], np.cumsum(tokens.trained, dtype=np.int64)])
+    return sums[tokens.starts[1:]] - sums[tokens.starts[:-1]]
+
+
 def _weights(
     tokens: Encoded, rows: Int[np.ndarray, " b"], longest: int, pooling: Pooling
 ) -> tuple[Bool[np.ndarray, "b s"], Float32[np.ndarray, "b s"]]:
@@ -62,9 +67,9 @@ def _weights(
     there = np.zeros((len(rows), longest), bool)
     weight = np.zeros((len(rows), longest), np.float32)
     for at, row in enumerate(rows):
-        _, marked = tokens.row(int(row))
-        there[at, : len(marked)] = True
-        places = np.flatnonzero(marked)
+        _, counting = tokens.row(int(row))
+        there[at, : len(counting)] = True
+        places = np.flatnonzero(counting)
         if pooling == "cls":
             weight[at, places[0]] = 1
         elif pooling == "last":

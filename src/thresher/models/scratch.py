@@ -15,7 +15,7 @@ from thresher.core.pool import Pool
 from thresher.errors import ModelError
 from thresher.models.folder import build
 
-VERSION = 1  # raise it when the shape, the tokenizer or the start changes
+VERSION = 2  # raise it when the shape, the tokenizer or the start changes
 WINDOW = 4096
 ROWS_FOR_TOKENIZER = 50_000  # evenly spread over the pool; 8,000 merges are settled long before
 ASPECT = 48  # width over layers: what MODELS.md's 3M scorer has
@@ -62,9 +62,13 @@ def parse_size(size: str) -> int:
     return wanted
 
 
-def shape(wanted: int) -> tuple[int, int, int, int]:
+def vocabulary(wanted: int) -> int:
+    """Tokens asked of the tokenizer; a small pool may have fewer."""
+    return 512 if wanted < 300_000 else 2048 if wanted < 800_000 else 4096 if wanted < 2_000_000 else 8192
+
+
+def shape(wanted: int, vocab: int) -> tuple[int, int, int, int]:
     """(vocabulary, width, layers, feed-forward width) nearest in parameters among sensible proportions."""
-    vocab = 512 if wanted < 300_000 else 2048 if wanted < 800_000 else 4096 if wanted < 2_000_000 else 8192
     step = 32 if wanted < 2_000_000 else 64
     best, found = float("inf"), (0, 0, 0, 0)
     for layers in range(1, 41):
@@ -88,8 +92,8 @@ def _log(ratio: float) -> float:
 
 
 def _write(part: Path, wanted: int, pool: Pool, seed: int) -> None:
-    vocab, width, layers, hidden = shape(wanted)
-    tokenizer = train_tokenizer(pool, vocab)
+    tokenizer = train_tokenizer(pool, vocabulary(wanted))
+    _, width, layers, hidden = shape(wanted, len(tokenizer))
     head = 64 if width % 64 == 0 else 32
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=width, intermediate_size=hidden, num_hidden_layers=layers,

@@ -53,8 +53,7 @@ class NearestWithRepeats(Selector):
         self, affinity: Affinity, price: Float[np.ndarray, " n"], budget: float
     ) -> Int[np.ndarray, " m"]:
         n, q = affinity.shape
-        if self.distinct:  # the first r ranks of one column alone are r different rows
-            depth = min(n, most_rows(price, budget) + 1)
-        else:
-            depth = int(min(n, budget // (price.min() * q) + 2))
+        # distinct: the first r ranks of one column alone are r different rows
+        depth = most_rows(price, budget) + 1 if self.distinct else budget // (price.min() * q) + 2
+        depth = int(min(n, depth))
         return np.stack([best(np.ascontiguousarray(affinity[:, z]), depth) for z in range(q)], axis=1).ravel()

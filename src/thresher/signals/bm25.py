@@ -16,6 +16,7 @@ from scipy import sparse
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool, answer_of, prompt_of, text_of
+from thresher.signals._texts import first_user_of, group_texts
 
 READ = 4096  # rows tokenised at a time: bounds the memory of a large part
 QUERIES = 256  # queries multiplied at a time
@@ -152,10 +153,7 @@ class BM25(Signal):
         """(q,) one for each target row, or for each group: named groups in order, then the rows without one."""
         if not self.per_group_query:
             return {"row": target.text, "prompt": target.prompt, "answer": target.answer}[self.query]()
-        marked = [in_markers(messages) for messages in target.messages()]
-        group = target.group_index()
-        groups = [*range(len(target.group_names)), *([-1] if (group < 0).any() else [])]
-        return ["".join(marked[i] for i in np.flatnonzero(group == g)) for g in groups]
+        return group_texts(target)
 
 
 def tokens(texts: pa.LargeStringArray, cleaning: str) -> pa.ListArray:
@@ -194,16 +192,6 @@ def counts(words: pa.ListArray, terms: pa.Array) -> sparse.csr_array:
     )
     out.sum_duplicates()
     return out
-
-
-def first_user_of(messages: list[dict]) -> str:
-    """The first message of the user; of a row without one, nothing."""
-    return next((m["content"] for m in messages if m["role"] == "user"), "")
-
-
-def in_markers(messages: list[dict]) -> str:
-    """The turns of a row with their roles, as one string."""
-    return "\n".join(f"<|{m['role']}|>\n{m['content']}" for m in messages)
 
 
 def _text_bytes(pool: Pool) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from thresher.compute import meter
 from thresher.compute.flops import Architecture
@@ -96,7 +96,7 @@ def _of_all_processes(own: Receipt) -> Receipt:
     return replace(own, flops=own.flops * world, tokens=own.tokens * world, cpu_seconds=own.cpu_seconds * world)
 
 
-def _leave(network: PreTrainedModel, tokenizer: Any, about: dict[str, Any], part: Path, out: Path) -> None:  # noqa: ANN401
+def _leave(network: Any, tokenizer: Any, about: dict[str, Any], part: Path, out: Path) -> None:  # noqa: ANN401
     """An ordinary folder or adapter, whole or not at all."""
     part.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -122,9 +122,9 @@ def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: 
 
 
 def _stage(
-    network: PreTrainedModel, rows: Encoded, recipe: Recipe, arch: Architecture, folder: Path, seed: int,
+    network: torch.nn.Module, rows: Encoded, recipe: Recipe, arch: Architecture, folder: Path, seed: int,
     device: str, progress: bool, callbacks: Sequence[TrainerCallback],
-) -> PreTrainedModel:  # fmt: skip
+) -> torch.nn.Module:  # fmt: skip
     set_seed(seed)
     if recipe.lora is not None and not hasattr(network, "peft_config"):
         network = _with_adapters(network, recipe)
@@ -142,7 +142,7 @@ def _stage(
     return trainer.accelerator.unwrap_model(trainer.model)
 
 
-def _with_adapters(network: PreTrainedModel, recipe: Recipe) -> Any:  # noqa: ANN401
+def _with_adapters(network: torch.nn.Module, recipe: Recipe) -> Any:  # noqa: ANN401
     from peft import LoraConfig, get_peft_model  # peft takes seconds to import
 
     lora = recipe.lora

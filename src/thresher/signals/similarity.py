@@ -1,0 +1,180 @@
+"""How close each row is to each target row, by any feature."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from thresher.compute import flops, meter
+from thresher.core.cost import Cost, Load
+from thresher.core.method import Kind, Signal, describe, name_of
+from thresher.core.pool import Pool
+from thresher.errors import KindError, NonFinite, PoolError
+from thresher.signals._texts import group_texts
+from thresher.signals.hashed_ngrams import HashedNgrams
+
+SECONDS_PER_FLOP = 1e-10  # products of small matrices, one thread
+
+
+@dataclass(frozen=True)
+class Near:
+    """The target's side, measured in prepare."""
+
+    inner: Any  # the feature signal's own state
+    target: Float32[np.ndarray, "q d"]  # of length one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity(Signal):
+    """Cosine of a row's feature with the same feature of each target row; zero where one of them is zero.
+
+        a_iz = x_i x_z / (|x_i| |x_z|)
+
+    Source:  Yin & Rush 2025, arXiv:2410.16208; Ivison et al. 2025, arXiv:2503.01807.
+    Differs: the feature is another signal's, measured once for all methods that use it.
+    Cost:    the feature of the target, and all inner products; the pool's feature is billed as its own signal.
+    """
+
+    of: Annotated[Signal, "the feature"] = field(default_factory=HashedNgrams)
+    target_of: Annotated[Signal | None, "the same feature as the target is read, where that differs: a prefix, say"] = None
+    join_groups: Annotated[bool, "one text a target group: its rows in chat markers, joined"] = False
+    per: Annotated[Literal["row", "group"], "a column for each target row, or the mean over each target group"] = "row"
+    max_bytes: Annotated[float, "refuse to write more than this"] = 16e9
+
+    kind: ClassVar[Kind] = "affinity"
+    needs_target: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Raises:
+        KindError: what is compared is not a feature.
+        """
+        for signal in (self.of, self.target_of or self.of):
+            if signal.kind != "feature":
+                raise KindError(f"similarity compares features, and {name_of(signal)} measures a {signal.kind}.")
+
+    @property
+    def per_group(self) -> bool:  # type: ignore[override]
+        """Whether columns are target groups already."""
+        return self.join_groups or self.per == "group"
+
+    @property
+    def reads_origin(self) -> bool:  # type: ignore[override]
+        """As its feature."""
+        return self.of.reads_origin
+
+    def inner(self) -> Signal:
+        """The pool's feature."""
+        return self.of
+
+    def identity(self) -> dict[str, str]:
+        """Both features by what changes their values; the budget changes none."""
+        both = [_sign(self.of), _sign(self.target_of or self.of)]
+        return {"of": both[0], "target_of": both[1], "max_bytes": ""}
+
+    def sizes(self, pool: Pool, target: Pool | None) -> Load:
+        """Rows, columns, and the target as its feature counts it."""
+        assert target is not None, "similarity needs a target: needs_target says so"
+        read = self._read(target)
+        near = (self.target_of or self.of).sizes(read, None)
+        columns = len(target.group_names) + int((target.group_index() < 0).any()) if self.per_group else len(target)
+        return Load(
+            n=len(pool), tokens=0, q=max(len(read), columns), target_tokens=near.tokens, target_square=near.square,
+            d=near.d, k=columns,
+        )  # fmt: skip
+
+    def cost(self, load: Load) -> Cost:
+        """What comes on top of the pool's feature."""
+        side = Load(n=load.q, tokens=load.target_tokens, square=load.target_square, d=load.d)
+        near = (self.target_of or self.of).cost(side)
+        products = flops.inner(load.n, load.q, load.d)
+        return near + Cost(flops=products, cpu_seconds=products * SECONDS_PER_FLOP, disk_bytes=4.0 * load.n * load.k)
+
+    def usable(self, pool: Pool) -> np.ndarray | None:
+        """(n,) rows with a feature."""
+        return self.of.usable(pool)
+
+    def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> Near:
+        """The target's feature.
+
+        Raises:
+            PoolError: the affinities would be larger than `max_bytes`, or a target row has no feature.
+            KindError: the target's feature has another dimension than the pool's.
+        """
+        assert target is not None, "similarity needs a target: needs_target says so"
+        self._fits(pool, target)
+        signal, read = self.target_of or self.of, self._read(target)
+        usable = signal.usable(read)
+        if usable is not None and not usable.all():
+            rows = read.take(np.flatnonzero(~usable)[:5]).ids()
+            raise PoolError(f"{name_of(signal)} has nothing to read in target rows {rows}. Mend or leave out these rows.")
+        inner = self.of.prepare(pool, target, folder)
+        own = inner if self.target_of is None else signal.prepare(pool, target, folder)
+        near = unit(signal.measure(own, read), read)
+        return Near(inner, _means(near, target) if self.per == "group" and not self.join_groups else near)
+
+    def measure(self, state: Near, rows: Pool) -> Float32[np.ndarray, "b q"]:
+        """(b, q) every row against every target row, or group."""
+        return self.measure_over(state, rows, self.of.measure(state.inner, rows))
+
+    def measure_over(self, state: Near, rows: Pool, values: np.ndarray) -> Float32[np.ndarray, "b q"]:
+        """The same from stored features.
+
+        Raises:
+            KindError: they have another dimension than the target's.
+        """
+        d = state.target.shape[1]
+        if values.shape[1] != d:
+            raise KindError(
+                f"the pool's {name_of(self.of)} has {values.shape[1]} dimensions and the target's has {d}: another encoder "
+                "measured one of them. Name one encoder for both, or measure the pool again in another --store."
+            )
+        meter.count(flops=flops.inner(len(rows), len(state.target), d))
+        return unit(np.asarray(values, np.float32), rows) @ state.target.T
+
+    def _read(self, target: Pool) -> Pool:
+        """The target as it is read: as it is, or a text a group."""
+        if not self.join_groups:
+            return target
+        return Pool.from_messages([[{"role": "text", "content": text}] for text in group_texts(target)], name=target.name)
+
+    def _fits(self, pool: Pool, target: Pool) -> None:
+        sizes = self.sizes(pool, target)
+        wanted = 4.0 * sizes.n * sizes.k
+        if wanted > self.max_bytes:
+            by_group = "" if self.per_group else f", set per = group ({sizes.n:,} x the target's groups)"
+            raise PoolError(
+                f"affinities of {sizes.n:,} rows to {sizes.k:,} targets are {wanted:.3g} bytes, and max_bytes is "
+                f"{self.max_bytes:.3g}. To make it fit take fewer target rows{by_group}, or raise max_bytes."
+            )
+
+
+def unit(vectors: Float32[np.ndarray, "b d"], rows: Pool) -> Float32[np.ndarray, "b d"]:
+    """Each of length one; zero stays zero.
+
+    Raises:
+        NonFinite: a vector that is not a number.
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(length[:, 0]))
+    if bad.size:
+        raise NonFinite(f"features of {bad.size} rows are not numbers, first ids {rows.take(bad[:5]).ids()}.")
+    return (vectors / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
+
+
+def _means(near: Float32[np.ndarray, "q d"], target: Pool) -> Float32[np.ndarray, "g d"]:
+    """The mean vector of each group, by which the mean cosine is had; groups as the pipeline orders them."""
+    group = target.group_index()
+    return np.stack([near[group == g].mean(axis=0, dtype=np.float64) for g in np.unique(group)]).astype(np.float32)
+
+
+def _sign(signal: Signal) -> str:
+    """A signal by its fields, and by what stands for those that name a model."""
+    identity = signal.identity()
+    about = describe(signal)
+    fields = {k: v for k, v in about["fields"].items() if k not in identity}  # type: ignore[attr-defined]
+    return json.dumps({**about, "fields": fields, "identity": identity}, sort_keys=True, ensure_ascii=False)
