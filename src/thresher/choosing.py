@@ -88,7 +88,7 @@ def choose(
     signals, selector = building.build(method, model=setting.model, scorer=setting.scorer, overrides=overrides)
     budget = Budget.parse(budget_text, len(setting.pool))
     if method.train == "all":
-        budget = Budget(len(setting.pool), "examples")
+        budget = Budget(float(len(setting.pool)), "examples")
     try:
         selection = pipeline.select(
             signals, selector, setting.pool, setting.target,
@@ -245,6 +245,7 @@ def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
         return None
     chosen = {"device": choose_device("auto")}
     chosen["dtype"] = choose_dtype("auto", chosen["device"], load.architecture(path))
+    chosen["padding"] = load.padding(load.open_tokenizer(path))[1]
     params = load.architecture(path).params
     return {"name": name, "sha256": load.weights_hash(path), "params": params, **chosen, "about": load.about(path)}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +33,12 @@ class Measured:
     values: np.ndarray  # (n,) | (n, q) | (n, d), memory-mapped
     receipt: Receipt
     manifest: dict[str, Any]
+    key: str = ""
+    below: Measured | None = None  # the signal this one was computed from
+
+    def receipts(self) -> dict[str, Receipt]:
+        """By key: of the signals underneath, then its own."""
+        return {**(self.below.receipts() if self.below is not None else {}), self.key: self.receipt}
 
 
 def measure(
@@ -41,7 +48,8 @@ def measure(
     """Measure every row, or read what was measured before.
 
     Parts that an interrupted run finished are kept. Values depend on the signal, its model, the pool and, where the
-    signal looks at it, the target; on nothing else.
+    signal looks at it, the target; on nothing else. A signal that is computed from another one has that one measured
+    first, under its own key: the next method that uses it finds it there.
 
     Raises:
         PoolError: the signal needs a target and there is none.
@@ -49,16 +57,30 @@ def measure(
     """
     if signal.needs_target and target is None:
         raise PoolError(f"{name_of(signal)} measures closeness to a target, and there is none. Name one with --target.")
+    inner = signal.inner()
+    below = None
+    if inner is not None:
+        below = measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
     inputs = {"pool": pool.fingerprint, **signal.identity()}
+    if signal.reads_origin:
+        inputs["origin"] = origin_hash(pool)
     if signal.needs_target and target is not None:
         inputs["target"] = target.fingerprint + ":" + zlib_hex(target)
     key = store.key(signal, **inputs)
     if not store.has(key):
         with store.claim(key):
             if not store.has(key):
-                _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size)
-                return Measured(store.read(key), _receipt(store, key), store.manifest(key))
-    return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key))
+                _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size, below)
+                return Measured(store.read(key), _receipt(store, key), store.manifest(key), key, below)
+    return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key), key, below)
+
+
+def origin_hash(pool: Pool) -> str:
+    """The user's own columns, which may change while ids and messages stay."""
+    digest = hashlib.sha256()
+    for chunk in pool.table["origin"].chunks:
+        digest.update("\0".join(text or "" for text in chunk.to_pylist()).encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
 
 
 def zlib_hex(pool: Pool) -> str:
@@ -72,13 +94,13 @@ def _receipt(store: Store, key: str) -> Receipt:
 
 def _measure_parts(
     signal: Signal, pool: Pool, target: Pool | None, key: str, inputs: Mapping[str, str], store: Store,
-    mapper: Mapper, part_size: int,
+    mapper: Mapper, part_size: int, below: Measured | None,
 ) -> None:  # fmt: skip
     name = name_of(signal)
     estimate = signal.cost(signal.sizes(pool, target))
     log.info("%s over %s rows: about %.3g FLOPs", name, f"{len(pool):,}", estimate.flops)
     with meter.block(f"{name}: prepare", kind="train" if signal.work == "forward" else "cpu") as block:
-        state = signal.prepare(pool, target, store.own(key))
+        state = signal.prepare(pool, target, store.own(key if below is None else below.key))
     if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
         store.note(key, "prepare", block.receipt().to_dict())
     size = store.part_size(key, part_size)
@@ -86,7 +108,11 @@ def _measure_parts(
 
     def one(number: int, rows: Pool) -> None:
         with meter.block(f"{name}: part {number}", kind=signal.work) as part:
-            values = np.asarray(signal.measure(state, rows))
+            if below is None:
+                values = np.asarray(signal.measure(state, rows))
+            else:
+                start = number * size
+                values = np.asarray(signal.measure_over(state, rows, below.values[start : start + len(rows)]))
         _check(signal, values, rows)
         store.write_part(key, number, values, part.receipt())
 
@@ -180,9 +206,7 @@ def select(
     if len(kept) == 0:
         raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
     rows = pool if len(kept) == len(pool) else pool.without(excluded)
-    estimate = Cost.total(
-        [*(signal.cost(signal.sizes(rows, target)) for signal in signals), selector.cost(Load(n=len(rows), tokens=0))]
-    )
+    estimate = price_of(signals, rows, target) + selector.cost(_sizes(signals, rows, target))
     unit_price = price(budget.unit, prices.tokens, prices.train_flops, prices.model)  # (n,)
     spent = prices.model.in_unit(estimate, budget.unit) if budget.pays_for_selection else 0.0
     left = budget.after(spent) if budget.pays_for_selection else budget
@@ -207,10 +231,39 @@ def select(
         price=unit_price,
         budget=budget,
         spent=spent,
-        receipts=[*(m.receipt for m in measured), block.receipt()],
+        receipts=[*_receipts(measured), block.receipt()],
         accounts={name_of(signal): found.manifest["account"] for signal, found in zip(signals, measured, strict=True)},
         estimate=estimate,
     )
+
+
+def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
+    """What measuring costs; a signal that several are computed from is billed once."""
+    distinct: list[Signal] = []
+    for signal in signals:
+        one: Signal | None = signal
+        while one is not None:
+            if one not in distinct:
+                distinct.append(one)
+            one = one.inner()
+    return Cost.total(signal.cost(signal.sizes(pool, target)) for signal in distinct)
+
+
+def _sizes(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Load:
+    """What a selector's price depends on."""
+    loads = [signal.sizes(pool, target) for signal in signals]
+    return Load(
+        n=len(pool), tokens=0, q=len(target) if target is not None else 0, d=max((load.d for load in loads), default=0)
+    )
+
+
+def _receipts(measured: Iterable[Measured]) -> list[Receipt]:
+    """Each measurement once, also where two signals rest on it; as it was first met."""
+    found: dict[str, Receipt] = {}
+    for one in measured:
+        for key, receipt in one.receipts().items():
+            found.setdefault(key, receipt)
+    return list(found.values())
 
 
 def check_kinds(signals: Sequence[Signal], selector: Selector) -> None:
@@ -234,9 +287,12 @@ def stream(selector: Selector, seed: int) -> np.random.Generator:
 
 
 def _grouped(affinity: Float[np.ndarray, "n q"], target: Pool | None) -> Float[np.ndarray, "n g"]:
-    """Mean over the target rows of each group, in order of the group names."""
+    """Mean over the target rows of each group, in order of the group names; some rows at a time."""
     assert target is not None, "an affinity has a target"
     group = target.group_index()
-    share = (group[:, None] == np.unique(group)) / np.unique(group, return_counts=True)[1]  # (q, g)
-    blocks = range(0, len(affinity), 1 << 16)  # the affinity may be far larger than memory
-    return np.concatenate([np.asarray(affinity[at : at + (1 << 16)], dtype=np.float64) @ share for at in blocks])
+    names = np.unique(group)
+    share = np.stack([(group == g) / (group == g).sum() for g in names], axis=1)  # (q, g)
+    out = np.empty((len(affinity), len(names)))
+    for start in range(0, len(affinity), 1 << 14):
+        out[start : start + (1 << 14)] = affinity[start : start + (1 << 14)].astype(np.float64) @ share
+    return out

@@ -158,7 +158,7 @@ class Setting:
             costs = [signal.cost(signal.sizes(self.pool, self.target)) for signal in signals]
         except ThresherError:
             return float("inf")
-        return sum(self.cost_model(budget.unit).in_unit(cost, budget.unit) for cost in costs)
+        return sum((self.cost_model(budget.unit).in_unit(cost, budget.unit) for cost in costs), 0.0)
 
 
 def open_target(sources: Sequence[str], cache: Path, *, skip_bad: bool = False) -> Pool | None:

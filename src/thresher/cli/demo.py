@@ -27,4 +27,16 @@ def command(out: Path, as_json: bool) -> None:
         spec = Spec.read(recipe)
     say = lambda line: click.echo(line, err=True)  # noqa: E731
     folder = run(spec, out / "run", store=Store(out / "store"), command=choosing.command_line(), say=say)
+    if not as_json:
+        _truth(folder / "selections")
     _tables.finish(folder, as_json)
+
+
+def _truth(selections: Path) -> None:
+    """What each method took of what was planted: the demo knows the truth, the methods do not."""
+    from thresher.data.synthetic import planted_shares
+
+    click.echo("share of the chosen rows that teach the answer, by what was planted:")
+    for folder in sorted(selections.iterdir()):
+        shares = planted_shares(folder / "selected.jsonl")
+        click.echo(f"  {folder.name:32} relevant {shares.get('relevant', 0):4.0%}, wrong {shares.get('noisy', 0):4.0%}")

@@ -46,6 +46,14 @@ class Signal(ABC):
     def cost(self, load: Load) -> Cost:
         """The price, before anything is loaded."""
 
+    def reading_cost(self, load: Load) -> Cost:
+        """The part of the price that `measure` is, where `prepare` is dear: another signal reads the target so."""
+        return self.cost(load)
+
+    def truncated(self, rows: Pool) -> float | None:
+        """Share of the rows whose right end the signal does not see; None where nothing is cut."""
+        return None
+
     def usable(self, pool: Pool) -> np.ndarray | None:
         """(n,) bool: rows that can be given a number at all; None means every row."""
         return None

@@ -13,6 +13,8 @@ off-topic   sums, recipes, letters, stories, spelling: some shorter, some much l
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,3 +208,9 @@ def _one(choices: Any, rng: np.random.Generator) -> Any:
 def _some(choices: Any, k: int, rng: np.random.Generator) -> list:
     """K different ones in random order."""
     return [choices[j] for j in rng.permutation(len(choices))[:k]]
+
+
+def planted_shares(selected: Path) -> dict[str, float]:
+    """Share of each planted kind among the rows of a selected.jsonl."""
+    kinds = [json.loads(line)["planted"] for line in selected.read_text(encoding="utf-8").splitlines()]
+    return {kind: kinds.count(kind) / len(kinds) for kind in sorted(set(kinds))}

@@ -46,6 +46,10 @@ class Reading(Signal):
         opened = load.open_model(path, dtype=getattr(self, "dtype", "auto"))
         return {**opened.choices(), "about": load.about(self.model)}
 
+    def truncated(self, rows: Pool) -> float:
+        """Share of the rows that are longer than the window."""
+        return float((load.encoded(self.model, rows, self.max_tokens).cut > 0).mean())
+
     def usable(self, pool: Pool) -> np.ndarray:
         """(n,) rows with at least one token to predict after truncation."""
         return load.encoded(self.model, pool, self.max_tokens).answer_tokens() > 0

@@ -70,16 +70,20 @@ class Embed(Signal):
         seen = self._tokens(pool).lengths() > 0
         return None if seen.all() else seen
 
-    def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> dict[str, float]:
-        """How much of the pool the window cuts off."""
-        cut, lengths = self._tokens(pool).cut, self._tokens(pool).lengths()
-        return {"rows": float((cut > 0).mean()), "tokens": float(cut.sum() / max(int(cut.sum() + lengths.sum()), 1))}
+    def truncated(self, rows: Pool) -> float:
+        """Share of the rows that are longer than the window."""
+        return float((self._tokens(rows).cut > 0).mean())
 
-    def account(self, state: dict[str, float]) -> dict[str, Any]:
-        """Window, pooling, and the shares of rows and tokens that were cut."""
-        return {"window": self._window(), "pooling": self._pooling(), "dtype": self.identity()["dtype"], "truncated": state}
+    def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> dict[str, Any]:
+        """What is decided, and how much of the pool the window cuts off."""
+        return {"window": self._window(), "truncated": self.truncated(pool)}
 
-    def measure(self, state: dict[str, float], rows: Pool) -> Float32[np.ndarray, "b d"]:
+    def account(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Window, share of rows that were cut, pooling, precision."""
+        made = self.identity()
+        return {**state, "pooling": made["pooling"], "dtype": made["dtype"]}
+
+    def measure(self, state: dict[str, Any], rows: Pool) -> Float32[np.ndarray, "b d"]:
         """(b, d) the rows' vectors."""
         opened = encoder.open_encoder(self.encoder, dtype=self.dtype)
         out = opened.encode(self._tokens(rows), self._pooling(), dense=self.dense)

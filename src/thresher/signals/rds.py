@@ -41,8 +41,11 @@ class RDS(Tuned):
 
     def cost(self, load: Load) -> Cost:
         """A pass without the output head, and the tuning."""
-        reading = flops.embed(models.architecture(self.model), load.tokens, load.square)
-        return Cost(flops=reading + self.tuning.flops(self.model, load))
+        return self.reading_cost(load) + Cost(flops=self.tuning.flops(self.model, load))
+
+    def reading_cost(self, load: Load) -> Cost:
+        """The pass alone."""
+        return Cost(flops=flops.embed(models.architecture(self.model), load.tokens, load.square))
 
     def usable(self, pool: Pool) -> np.ndarray:
         """(n,) rows with a token to read, and one to be trained on."""

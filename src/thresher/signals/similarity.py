@@ -26,7 +26,8 @@ class Near:
     """The target's side, measured in prepare."""
 
     inner: Any  # the feature signal's own state
-    target: Float32[np.ndarray, "q d"]  # of length one
+    target: Float32[np.ndarray, "q d"]  # of length one, or means of such
+    truncated: float | None  # share of target rows that were cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +84,15 @@ class Similarity(Signal):
         near = (self.target_of or self.of).sizes(read, None)
         columns = len(target.group_names) + int((target.group_index() < 0).any()) if self.per_group else len(target)
         return Load(
-            n=len(pool), tokens=0, q=max(len(read), columns), target_tokens=near.tokens, target_square=near.square,
+            n=len(pool), tokens=0, q=len(read), target_tokens=near.tokens, target_square=near.square,
             d=near.d, k=columns,
         )  # fmt: skip
 
     def cost(self, load: Load) -> Cost:
         """What comes on top of the pool's feature."""
         side = Load(n=load.q, tokens=load.target_tokens, square=load.target_square, d=load.d)
-        near = (self.target_of or self.of).cost(side)
-        products = flops.inner(load.n, load.q, load.d)
+        near = (self.target_of or self.of).reading_cost(side)
+        products = flops.inner(load.n, load.k, load.d)
         return near + Cost(flops=products, cpu_seconds=products * SECONDS_PER_FLOP, disk_bytes=4.0 * load.n * load.k)
 
     def usable(self, pool: Pool) -> np.ndarray | None:
@@ -115,7 +116,12 @@ class Similarity(Signal):
         inner = self.of.prepare(pool, target, folder)
         own = inner if self.target_of is None else signal.prepare(pool, target, folder)
         near = unit(signal.measure(own, read), read)
-        return Near(inner, _means(near, target) if self.per == "group" and not self.join_groups else near)
+        columns = _means(near, target) if self.per == "group" and not self.join_groups else near
+        return Near(inner, columns, signal.truncated(read))
+
+    def account(self, state: Near) -> dict[str, Any]:
+        """The feature's, and the share of target rows that its window cut."""
+        return {"of": self.of.account(state.inner), "target_truncated": state.truncated}
 
     def measure(self, state: Near, rows: Pool) -> Float32[np.ndarray, "b q"]:
         """(b, q) every row against every target row, or group."""
