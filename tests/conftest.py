@@ -47,6 +47,25 @@ def tiny_model(tiny_pool: Pool, cache: Path) -> str:
     return resolve("scratch:120k", pool=tiny_pool, cache=cache)
 
 
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_model: str, cache: Path) -> str:
+    """A folder: a BERT-shaped encoder, random, that looks both ways; the tiny model's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from thresher.models.load import open_tokenizer
+
+    tokenizer, folder = open_tokenizer(tiny_model), cache / "encoder"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+        max_position_embeddings=96,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""

@@ -34,7 +34,7 @@ def _cases() -> dict[str, dict[str, Any]]:
     for name in registry.names("signals"):
         cls = registry.get("signals", name)
         own = [f.name for f in fields(cls)]
-        found[name] = {"name": name, **{model: "@model" for model in MODELS if model in own}, **cls.example}
+        found[name] = {"name": name, **{model: f"@{model}" for model in MODELS if model in own}, **cls.example}
     for method in methods.table().values():
         for line in method.signals:
             found[f"{method.name}'s {line['name']}"] = {**found[str(line["name"])], **line}
@@ -53,10 +53,11 @@ class World:
     pool: Pool
     target: Pool
     model: str
+    encoder: str
 
     def build(self, case: str) -> Signal:
         made = methods.Method(case, signals=(CASES[case],), selector={"name": "uniform"})
-        return building.build(made, model=self.model, scorer=self.model)[0][0]
+        return building.build(made, model=self.model, scorer=self.model, encoder=self.model)[0][0]
 
     def rows(self, pool: Pool, signal: Signal) -> Pool:
         usable = signal.usable(pool)
@@ -64,13 +65,16 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tiny_pool: Pool, tiny_model: str) -> World:
-    origin = [{**row, "number": float(i % 11), "word": f"w{i % 3}"} for i, row in enumerate(tiny_pool.origin())]
+def world(tiny_pool: Pool, tiny_model: str, tiny_encoder: str) -> World:
+    origin = [
+        {**row, "number": float(i % 11), "word": f"w{i % 3}", "complexity": i % 5, "quality": [i % 3]}
+        for i, row in enumerate(tiny_pool.origin())
+    ]
     messages, groups = list(tiny_pool.messages()), tiny_pool.table["group"].to_pylist()
     pool = Pool.from_messages(messages, groups, origin=origin, name="tiny")
     asked = [[{"role": m["role"], "content": m["content"].replace("Ann", "Bob")} for m in row] for row in messages[:6]]
     target = Pool.from_messages(asked, ["a", "b", "a", "b", "a", "b"], ids=[f"t{i}" for i in range(6)], name="target")
-    return World(pool, target, tiny_model)
+    return World(pool, target, tiny_model, str(tiny_encoder))
 
 
 @pytest.fixture(scope="module")

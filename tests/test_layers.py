@@ -16,7 +16,18 @@ from thresher.core.method import Selector, Signal
 
 ROOT = Path(__file__).parents[1] / "src" / "thresher"
 FILES = sorted(ROOT.rglob("*.py"))
-EVERYTHING = {"core", "compute", "data", "models", "report", "selectors", "training", "signals", "evaluation", "planning"}
+EVERYTHING = {
+    "core",
+    "compute",
+    "data",
+    "models",
+    "report",
+    "selectors",
+    "training",
+    "signals",
+    "evaluation",
+    "planning",
+}
 
 # what a folder may import besides itself and `errors`
 ARROWS: dict[str, set[str]] = {
@@ -35,7 +46,18 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
 }
 TOP = {"building", "setting", "choosing", "reasons", "spec", "job", "run", "cli", "__main__", "__init__"}
-HEAVY = {"torch", "transformers", "peft", "plotly", "datasets", "datasketch", "scipy", "sklearn", "accelerate", "pandas"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "plotly",
+    "datasets",
+    "datasketch",
+    "scipy",
+    "sklearn",
+    "accelerate",
+    "pandas",
+}
 
 
 def place(path: Path) -> str:
@@ -75,7 +97,7 @@ def test_imports_follow_the_arrows(path: Path):
             continue
         allowed = ARROWS[here]
         assert head in allowed or any(f"{wanted}.".startswith(f"{arrow}.") for arrow in allowed), (
-            f"{path.relative_to(ROOT)}:{line} imports {module}; {here} may import {sorted(allowed) or 'nothing of ours'}"
+            f"{path.relative_to(ROOT)}:{line} imports {module}; {here} may import {sorted(allowed) or 'nothing'}"
         )
 
 
@@ -87,7 +109,14 @@ def test_light_files_import_nothing_heavy_at_their_top(path: Path):
         assert not at_top or module.split(".")[0] not in HEAVY, f"{path.relative_to(ROOT)}:{line} imports {module}"
 
 
-LIGHT = ["thresher", "thresher.core.pool", "thresher.core.store", "thresher.cli", "thresher.methods", "thresher.pipeline"]
+LIGHT = [
+    "thresher",
+    "thresher.core.pool",
+    "thresher.core.store",
+    "thresher.cli",
+    "thresher.methods",
+    "thresher.pipeline",
+]
 LIGHT += ["thresher.planning.results", "thresher.data.read", "thresher.errors"]
 
 
@@ -104,7 +133,9 @@ def test_importing_it_loads_nothing_heavy(module: str):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["methods"], ["select", "--help"]], ids=" ".join)
 def test_help_and_methods_load_nothing_heavy(arguments: list[str]):
-    program = f"from thresher.cli import main\ntry: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code"
+    program = (
+        f"from thresher.cli import main\ntry: main({arguments!r})\nexcept SystemExit as stop: assert not stop.code"
+    )
     assert not _loaded(program) & HEAVY
 
 
@@ -119,7 +150,8 @@ def test_one_public_class_a_file_named_like_it(folder: str):
         methods_here = [
             node.name
             for node in tree.body
-            if isinstance(node, ast.ClassDef) and any(isinstance(b, ast.Name) and b.id in ("Signal", "Selector") for b in node.bases)
+            if isinstance(node, ast.ClassDef)
+            and any(isinstance(b, ast.Name) and b.id in ("Signal", "Selector") for b in node.bases)
         ]
         assert len(methods_here) <= 1, f"{folder}/{name}.py holds {methods_here}: one method, one file"
 
@@ -148,9 +180,10 @@ def test_every_named_method_builds_and_its_kinds_fit(name: str, tiny_model: str)
         assert not method.signals
         assert not method.selector
         return
-    signals, selector = building.build(method, model=tiny_model, scorer=tiny_model)
+    signals, selector = building.build(method, model=tiny_model, scorer=tiny_model, encoder=tiny_model)
     pipeline.check_kinds(signals, selector)
     assert any(signal.needs_target for signal in signals) == ("target" in method.needs)
-    assert ("scorer" in method.needs) == any(line.get("model") == "@scorer" for line in method.signals)
+    assert ("scorer" in method.needs) == ("@scorer" in str(method.signals)), "in nested signals too"
+    assert ("encoder" in method.needs) == ("@encoder" in str(method.signals))
     if method.by_group:
         assert any(signal.kind == "affinity" for signal in signals)

@@ -21,13 +21,14 @@ import thresher
 from thresher import building, methods, pipeline
 from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
-from thresher.core.method import Selector, Signal, Subset, describe
+from thresher.core.method import Kind, Selector, Signal, Subset, describe, name_of
 from thresher.core.store import writing
 from thresher.data.export import write_selected
 from thresher.errors import BudgetError, PoolError, StoreError
 from thresher.methods import Method
 from thresher.models import load
 from thresher.models.device import choose_device, choose_dtype
+from thresher.nearest import nearest_targets
 from thresher.pipeline import Selection
 from thresher.reasons import reasons
 from thresher.setting import Setting
@@ -85,7 +86,9 @@ def choose(
         raise PoolError("zero-shot trains on nothing, so there is nothing to choose. Evaluate the model as it is.")
     if "target" in method.needs and setting.target is None:
         raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
-    signals, selector = building.build(method, model=setting.model, scorer=setting.scorer, overrides=overrides)
+    signals, selector = building.build(
+        method, model=setting.model, scorer=setting.scorer, encoder=setting.encoder, overrides=overrides
+    )
     budget = Budget.parse(budget_text, len(setting.pool))
     if method.train == "all":
         budget = Budget(float(len(setting.pool)), "examples")
@@ -117,6 +120,9 @@ def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
         part.mkdir(parents=True)
         write_selected(choice.setting.pool, choice.selection.subset, part)
         pq.write_table(scores(choice), part / "scores.parquet", compression="zstd")
+        near = nearest_targets(choice.selection, choice.setting.pool, choice.setting.target)
+        if near:
+            (part / "nearest.json").write_text(json.dumps(near, indent=1, ensure_ascii=False), encoding="utf-8")
         made = card(choice, command)
         made["sha256"] = {name: _sha256(part / name) for name in ("selected.jsonl", "scores.parquet")}
         (part / "card.json").write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -141,8 +147,9 @@ def scores(choice: Choice) -> pa.Table:
         "group": pool.table["group"],
         "tokens": pa.nulls(n, pa.int64()) if lengths is None else pa.array(lengths.astype(np.int64)),
     }
+    kinds = {name_of(signal): signal.kind for signal in choice.signals}
     for name, values in selection.values.items():
-        for label, column in _numbers(name, values):
+        for label, column in _numbers(name, values, kinds[name]):
             columns[label] = _spread(column, selection.kept, n)
     rank = np.full(n, -1)
     rank[subset.index] = np.arange(1, len(subset) + 1)
@@ -151,17 +158,15 @@ def scores(choice: Choice) -> pa.Table:
     gain[subset.index] = subset.gain
     columns["gain"] = pa.array(gain, mask=rank < 0)
     columns["chosen"] = pa.array(rank > 0)
-    columns["reason"] = pa.array(reasons(selection, choice.selector, choice.setting.target, choice.method.by_group, n))
+    by_group = choice.method.by_group or any(signal.per_group for signal in choice.signals)
+    columns["reason"] = pa.array(reasons(selection, choice.selector, choice.setting.target, by_group, n))
     return pa.table(columns)
 
 
-def _numbers(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def _numbers(name: str, values: np.ndarray, kind: Kind) -> list[tuple[str, np.ndarray]]:
     """Score and label as they are; of an affinity its mean and its maximum; features have no column."""
-    if values.ndim == 1:
-        return [(name, values)]
-    kind = values.shape[1]
-    if name in ("embed", "rds", "trajectory") or kind == 0:
-        return []
+    if kind != "affinity":
+        return [] if kind == "feature" else [(name, values)]
     return [(f"{name}_mean", values.mean(axis=1, dtype=np.float64)), (f"{name}_max", values.max(axis=1))]
 
 
@@ -202,6 +207,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
         },
         "model": _about_model(setting.sources.model, setting.model),
         "scorer": _about_model(setting.sources.scorer, setting.scorer),
+        "encoder": _about_encoder(setting.sources.encoder, setting.encoder),
         "budget": {
             "asked": choice.budget_text, "unit": selection.budget.unit, "amount": selection.budget.amount,
             "selection": selection.spent, "left_for_training": left, "training": used, "unspent": left - used,
@@ -212,6 +218,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
             "groups": _groups(setting.pool, selection.subset),
         },
         "left_out": reasons_left_out,
+        "notes": list(selection.subset.notes),
         "cost": {
             "estimated": {
                 "selection_flops": selection.estimate.flops, "selection_cpu_seconds": selection.estimate.cpu_seconds,
@@ -248,6 +255,14 @@ def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
     chosen["padding"] = load.padding(load.open_tokenizer(path))[1]
     params = load.architecture(path).params
     return {"name": name, "sha256": load.weights_hash(path), "params": params, **chosen, "about": load.about(path)}
+
+
+def _about_encoder(name: str | None, path: str | None) -> dict[str, Any] | None:
+    if name is None or path is None:
+        return None
+    from thresher.models import encoder
+
+    return {"name": name, "sha256": encoder.encoder_hash(path), "params": encoder.architecture(path).params}
 
 
 def _groups(pool: Any, subset: Subset) -> dict[str, int]:  # noqa: ANN401

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from thresher.compute import meter
+from thresher.compute import bill, meter
 from thresher.compute.cost_model import CostModel, price
 from thresher.compute.local import Local, Mapper
 from thresher.core.budget import Budget
-from thresher.core.cost import Cost, Load, Receipt
+from thresher.core.cost import Cost, Receipt
 from thresher.core.method import Selector, Signal, Subset, describe, name_of
 from thresher.core.pool import Pool
 from thresher.core.store import Store
@@ -61,9 +60,10 @@ def measure(
     below = None
     if inner is not None:
         below = measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
+        part_size = below.manifest["part_size"]  # its parts, also where it was measured by an earlier run
     inputs = {"pool": pool.fingerprint, **signal.identity()}
     if signal.reads_origin:
-        inputs["origin"] = origin_hash(pool)
+        inputs["origin"] = pool.origin_hash()
     if signal.needs_target and target is not None:
         inputs["target"] = target.fingerprint + ":" + zlib_hex(target)
     key = store.key(signal, **inputs)
@@ -73,14 +73,6 @@ def measure(
                 _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size, below)
                 return Measured(store.read(key), _receipt(store, key), store.manifest(key), key, below)
     return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key), key, below)
-
-
-def origin_hash(pool: Pool) -> str:
-    """The user's own columns, which may change while ids and messages stay."""
-    digest = hashlib.sha256()
-    for chunk in pool.table["origin"].chunks:
-        digest.update("\0".join(text or "" for text in chunk.to_pylist()).encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
 
 
 def zlib_hex(pool: Pool) -> str:
@@ -98,7 +90,8 @@ def _measure_parts(
 ) -> None:  # fmt: skip
     name = name_of(signal)
     estimate = signal.cost(signal.sizes(pool, target))
-    log.info("%s over %s rows: about %.3g FLOPs", name, f"{len(pool):,}", estimate.flops)
+    work = f"{estimate.flops:.3g} FLOPs" if estimate.flops else f"{estimate.cpu_seconds:.1f} s of the processor"
+    log.info("%s over %s rows: about %s", name, f"{len(pool):,}", work)
     with meter.block(f"{name}: prepare", kind="train" if signal.work == "forward" else "cpu") as block:
         state = signal.prepare(pool, target, store.own(key if below is None else below.key))
     if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
@@ -124,6 +117,7 @@ def _measure_parts(
         "kind": signal.kind,
         "inputs": dict(inputs),
         "rows": len(pool),
+        "part_size": size,
         "estimate": {"flops": estimate.flops, "cpu_seconds": estimate.cpu_seconds, "disk_bytes": estimate.disk_bytes},
         "receipt": replace(receipt, kind=signal.work).to_dict(),
         "account": signal.account(state),
@@ -166,6 +160,7 @@ class Selection:
     budget: Budget  # as asked
     spent: float  # on selection, in the budget's unit; 0 where it does not pay for selection
     receipts: list[Receipt] = field(default_factory=list)
+    affinity: np.ndarray | None = None  # (m, q) to each target row, before any averaging; where there is one
     accounts: dict[str, Any] = field(default_factory=dict)  # by signal name: device, dtype, what a scorer was tuned on
     estimate: Cost = field(default_factory=Cost)
 
@@ -206,7 +201,7 @@ def select(
     if len(kept) == 0:
         raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
     rows = pool if len(kept) == len(pool) else pool.without(excluded)
-    estimate = price_of(signals, rows, target) + selector.cost(_sizes(signals, rows, target))
+    estimate = bill.price_of(signals, rows, target) + selector.cost(bill.sizes(signals, rows, target))
     unit_price = price(budget.unit, prices.tokens, prices.train_flops, prices.model)  # (n,)
     spent = prices.model.in_unit(estimate, budget.unit) if budget.pays_for_selection else 0.0
     left = budget.after(spent) if budget.pays_for_selection else budget
@@ -217,7 +212,8 @@ def select(
         )
     measured = [measure(signal, rows, target, store=store, mapper=mapper) for signal in signals]
     values = [
-        _grouped(found.values, target) if by_group and signal.kind == "affinity" else found.values
+        _grouped(found.values, target) if by_group and signal.kind == "affinity" and not signal.per_group
+        else found.values
         for signal, found in zip(signals, measured, strict=True)
     ]
     with meter.block(name_of(selector), kind="cpu") as block:
@@ -231,39 +227,13 @@ def select(
         price=unit_price,
         budget=budget,
         spent=spent,
-        receipts=[*_receipts(measured), block.receipt()],
+        receipts=[*bill.receipts(found.receipts() for found in measured), block.receipt()],
+        affinity=next(
+            (f.values for s, f in zip(signals, measured, strict=True) if s.kind == "affinity" and not s.per_group), None
+        ),
         accounts={name_of(signal): found.manifest["account"] for signal, found in zip(signals, measured, strict=True)},
         estimate=estimate,
     )
-
-
-def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
-    """What measuring costs; a signal that several are computed from is billed once."""
-    distinct: list[Signal] = []
-    for signal in signals:
-        one: Signal | None = signal
-        while one is not None:
-            if one not in distinct:
-                distinct.append(one)
-            one = one.inner()
-    return Cost.total(signal.cost(signal.sizes(pool, target)) for signal in distinct)
-
-
-def _sizes(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Load:
-    """What a selector's price depends on."""
-    loads = [signal.sizes(pool, target) for signal in signals]
-    return Load(
-        n=len(pool), tokens=0, q=len(target) if target is not None else 0, d=max((load.d for load in loads), default=0)
-    )
-
-
-def _receipts(measured: Iterable[Measured]) -> list[Receipt]:
-    """Each measurement once, also where two signals rest on it; as it was first met."""
-    found: dict[str, Receipt] = {}
-    for one in measured:
-        for key, receipt in one.receipts().items():
-            found.setdefault(key, receipt)
-    return list(found.values())
 
 
 def check_kinds(signals: Sequence[Signal], selector: Selector) -> None:
@@ -287,12 +257,9 @@ def stream(selector: Selector, seed: int) -> np.random.Generator:
 
 
 def _grouped(affinity: Float[np.ndarray, "n q"], target: Pool | None) -> Float[np.ndarray, "n g"]:
-    """Mean over the target rows of each group, in order of the group names; some rows at a time."""
+    """Mean over the target rows of each group, in order of the group names."""
     assert target is not None, "an affinity has a target"
     group = target.group_index()
-    names = np.unique(group)
-    share = np.stack([(group == g) / (group == g).sum() for g in names], axis=1)  # (q, g)
-    out = np.empty((len(affinity), len(names)))
-    for start in range(0, len(affinity), 1 << 14):
-        out[start : start + (1 << 14)] = affinity[start : start + (1 << 14)].astype(np.float64) @ share
-    return out
+    share = (group[:, None] == np.unique(group)) / np.unique(group, return_counts=True)[1]  # (q, g)
+    blocks = range(0, len(affinity), 1 << 16)  # the affinity may be far larger than memory
+    return np.concatenate([np.asarray(affinity[at : at + (1 << 16)], dtype=np.float64) @ share for at in blocks])

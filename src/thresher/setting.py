@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from thresher import building, methods
-from thresher.compute import hardware
+from thresher.compute import bill, hardware
 from thresher.compute.cost_model import CostModel
 from thresher.core.budget import Budget
 from thresher.core.pool import Pool
@@ -32,6 +32,7 @@ class Sources:
     target: tuple[str, ...] = ()
     model: str | None = None
     scorer: str | None = None
+    encoder: str | None = None
     format: str | None = None
     group: str | None = None
     skip_bad: bool = False
@@ -52,6 +53,7 @@ class Setting:
     target: Pool | None
     model: str | None  # resolved paths
     scorer: str | None
+    encoder: str | None
     recipe: Recipe
     also_in_target: tuple[int, ...] = ()
     device: str = "auto"
@@ -77,7 +79,7 @@ class Setting:
             None if name is None else load.resolve(
                 name, pool=pool, cache=store.root, seed=sources.model_seed, trust_remote_code=sources.trust_remote_code
             )
-            for name in (sources.model, sources.scorer)
+            for name in (sources.model, sources.scorer, sources.encoder)
         ]  # fmt: skip
         left_out = () if sources.keep_target_rows else tuple(int(i) for i in also)
         return cls(sources, store, pool, target, *resolved, recipe or Recipe(), left_out)
@@ -154,11 +156,11 @@ class Setting:
     def selection_cost(self, method: Method, budget: Budget) -> float:
         """What choosing with this method takes from the budget; infinite where it cannot be used here."""
         try:
-            signals, _ = building.build(method, model=self.model, scorer=self.scorer)
-            costs = [signal.cost(signal.sizes(self.pool, self.target)) for signal in signals]
+            signals, _ = building.build(method, model=self.model, scorer=self.scorer, encoder=self.encoder)
+            cost = bill.price_of(signals, self.pool, self.target)
         except ThresherError:
             return float("inf")
-        return sum((self.cost_model(budget.unit).in_unit(cost, budget.unit) for cost in costs), 0.0)
+        return self.cost_model(budget.unit).in_unit(cost, budget.unit)
 
 
 def open_target(sources: Sequence[str], cache: Path, *, skip_bad: bool = False) -> Pool | None:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
-
 from command_line import Command, Said, alpaca, write_jsonl
+from safetensors.numpy import load_file, save_file
 
 GOOD = alpaca(30)
 
@@ -47,19 +46,25 @@ BAD_ROWS = {
     "a prompt of the wrong type": ({"instruction": ["How?"], "output": "So."}, "line 7", "instruction"),
     "a row that is no object": ("[1, 2]", "line 7", "object"),
     "invalid UTF-8": (b'{"instruction": "\xff\xfe", "output": "So."}', "line 7", "UTF-8"),
-    "another format": ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "line 7", "alpaca"),
+    "another format": (
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        "line 7",
+        "alpaca",
+    ),
 }
 
 
-@pytest.mark.parametrize("row,words", [(row, words) for row, *words in BAD_ROWS.values()], ids=list(BAD_ROWS))
+@pytest.mark.parametrize(("row", "words"), [(row, words) for row, *words in BAD_ROWS.values()], ids=list(BAD_ROWS))
 def test_a_bad_row_is_named_by_its_line(row, words, thresher: Command, tmp_path: Path, out: Path):
     pool = write_jsonl(tmp_path / "bad.jsonl", [*GOOD[:6], row, *GOOD[6:]])
     refused(thresher("select", "random", pool, "--budget", "5 rows", "--out", out), "bad.jsonl", *words)
     nothing_in(out)
 
 
-@pytest.mark.parametrize("row,words", [(row, words) for row, *words in BAD_ROWS.values()], ids=list(BAD_ROWS))
-def test_a_bad_row_is_skipped_on_request_and_counted_in_the_card(row, words, thresher: Command, tmp_path: Path, out: Path):
+@pytest.mark.parametrize(("row", "words"), [(row, words) for row, *words in BAD_ROWS.values()], ids=list(BAD_ROWS))
+def test_a_bad_row_is_skipped_on_request_and_counted_in_the_card(
+    row, words, thresher: Command, tmp_path: Path, out: Path
+):
     pool = write_jsonl(tmp_path / "bad.jsonl", [*GOOD[:6], row, *GOOD[6:]])
     said = thresher("select", "random", pool, "--budget", "5 rows", "--out", out, "--skip-bad", "--json")
     assert said.code == 0, said.err
@@ -100,7 +105,9 @@ def test_a_row_of_a_megabyte_is_an_ordinary_row(thresher: Command, tiny_model: s
     assert json.loads((out / "selected.jsonl").read_text())["output"].startswith("word word")
 
 
-def test_target_rows_in_the_pool_are_left_out_and_counted(thresher: Command, pool_file: Path, tmp_path: Path, out: Path):
+def test_target_rows_in_the_pool_are_left_out_and_counted(
+    thresher: Command, pool_file: Path, tmp_path: Path, out: Path
+):
     target = write_jsonl(tmp_path / "target.jsonl", [GOOD[3], GOOD[4], *alpaca(3, start=900)])
     arguments = ("select", "random", pool_file, "--target", target, "--budget", "28 rows", "--json")
     said = thresher(*arguments, "--out", out)
@@ -157,35 +164,39 @@ def test_a_budget_that_choosing_eats_names_what_would_have_fitted(
     nothing_in(out)
 
 
+def select(method: str, *more: str) -> list[str]:
+    return ["select", method, "POOL", "--budget", "5 rows", "--out", "OUT", *more]
+
+
 MISSPELT = {
-    "method": (["select", "randon", "POOL", "--budget", "5 rows", "--out", "OUT"], "'randon'", "Did you mean 'random'"),
+    "method": (select("randon"), "'randon'", "Did you mean 'random'"),
     "signal": (["measure", "lenght", "POOL"], "'lenght'", "Did you mean 'length'"),
     "field": (
-        ["select", "random:balanced", "POOL", "--budget", "5 rows", "--set", "proportionall=true", "--out", "OUT"],
+        select("random:balanced", "--set", "proportionall=true"),
         "'proportionall'", "Did you mean", "stratified.proportional",
     ),
     "field's value": (
-        ["select", "random:balanced", "POOL", "--budget", "5 rows", "--set", "proportional=3", "--out", "OUT"],
+        select("random:balanced", "--set", "proportional=3"),
         "proportional", "true or false", "3",
     ),
-    "no value": (["select", "random", "POOL", "--budget", "5 rows", "--set", "shuffle", "--out", "OUT"], "'shuffle'", "FIELD=VALUE"),
+    "no value": (select("random", "--set", "shuffle"), "'shuffle'", "FIELD=VALUE"),
     "command": (["selct", "random", "POOL"], "'selct'", "Did you mean 'select'"),
     "option": (["select", "random", "POOL", "--budgt", "5 rows", "--out", "OUT"], "--budgt", "--budget"),
     "format": (["check", "POOL", "--format", "alpacca"], "'alpacca'", "alpaca"),
-    "group column": (["select", "random:balanced", "POOL", "--budget", "5 rows", "--group", "sauce", "--out", "OUT"], "sauce", "source"),
-    "model": (["select", "longest", "POOL", "--model", "no/such-folder/at all", "--budget", "5 rows", "--out", "OUT"],
+    "group column": (select("random:balanced", "--group", "sauce"), "sauce", "source"),
+    "model": (select("longest", "--model", "no/such-folder/at all"),
               "no/such-folder/at all", "scratch:3m"),
-    "scorer": (["select", "ppl-mid", "POOL", "--scorer", "./no.gguf", "--budget", "5 rows", "--out", "OUT"], "no.gguf", "scratch:"),
-    "hub model": (["select", "longest", "POOL", "--model", "nobody/nothing-here", "--budget", "5 rows", "--out", "OUT"],
+    "scorer": (select("ppl-mid", "--scorer", "./no.gguf"), "no.gguf", "scratch:"),
+    "hub model": (select("longest", "--model", "nobody/nothing-here"),
                   "nobody/nothing-here"),
-    "scratch size": (["select", "longest", "POOL", "--model", "scratch:big", "--budget", "5 rows", "--out", "OUT"], "big", "3m"),
-    "cut": (["select", "longest", "POOL", "--model", "cut:x", "--budget", "5 rows", "--out", "OUT"], "cut:MODEL:LAYERS"),
-    "hardware": (["select", "random", "POOL", "--model", "TINY", "--budget", "$5", "--hardware", "h1000", "--out", "OUT"],
+    "scratch size": (select("longest", "--model", "scratch:big"), "big", "3m"),
+    "cut": (select("longest", "--model", "cut:x"), "cut:MODEL:LAYERS"),
+    "hardware": (["select", "random", "POOL", "--model", "TINY", "--budget", "$5", "--out", "OUT", "--hardware", "h1000"],
                  "h1000", "h100"),
-    "no scorer": (["select", "ppl-mid", "POOL", "--budget", "5 rows", "--out", "OUT"], "--scorer"),
-    "no target": (["select", "bm25", "POOL", "--budget", "5 rows", "--out", "OUT"], "--target"),
-    "no training": (["select", "zero-shot", "POOL", "--budget", "5 rows", "--out", "OUT"], "zero-shot"),
-    "recipe": (["select", "random", "POOL", "--budget", "5 rows", "--recipe", "no.yaml", "--out", "OUT"], "no.yaml"),
+    "no scorer": (select("ppl-mid"), "--scorer"),
+    "no target": (select("bm25"), "--target"),
+    "no training": (select("zero-shot"), "zero-shot"),
+    "recipe": (select("random", "--recipe", "no.yaml"), "no.yaml"),
     "run recipe": (["run", "no.yaml", "--out", "OUT"], "no.yaml"),
     "task": (["evaluate", "TINY", "--task", "no.yaml"], "no.yaml"),
     "train data": (["train", "no.jsonl", "--model", "TINY", "--out", "OUT"], "no.jsonl"),
@@ -195,7 +206,7 @@ MISSPELT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments,words", [(a, w) for a, *w in MISSPELT.values()], ids=list(MISSPELT))
+@pytest.mark.parametrize(("arguments", "words"), [(a, w) for a, *w in MISSPELT.values()], ids=list(MISSPELT))
 def test_what_is_misspelt_or_not_there(
     arguments, words, thresher: Command, pool_file: Path, tiny_model: str, out: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -239,18 +250,22 @@ def test_a_tokenizer_without_template_or_pad_token_works_and_is_named(
     assert said.document["model"]["padding"] == "eos"
 
 
-def test_a_loss_that_is_nan_names_the_rows(thresher: Command, tiny_model: str, pool_file: Path, tmp_path: Path, out: Path):
+def test_a_loss_that_is_nan_names_the_rows(
+    thresher: Command, tiny_model: str, pool_file: Path, tmp_path: Path, out: Path
+):
     model = variant(tiny_model, tmp_path / "broken")
     (weights,) = model.glob("*.safetensors")
     values = load_file(weights)
     name = next(name for name in values if "layers.0" in name)
     save_file({**values, name: np.full_like(values[name], np.nan)}, weights, metadata={"format": "pt"})
-    said = thresher("select", "ppl-mid", pool_file, "--scorer", model, "--budget", "5 rows", "--out", out, "--debug")
-    print(said.err); refused(said, "NaN", "loss", "row-1", "30 of 30")
+    said = thresher("select", "ppl-mid", pool_file, "--scorer", model, "--budget", "5 rows", "--out", out)
+    refused(said, "NaN", "loss", "row-1", "30 of 30")
     nothing_in(out)
 
 
-def test_a_card_of_another_version_is_refused_unless_asked(thresher: Command, pool_file: Path, tmp_path: Path, out: Path):
+def test_a_card_of_another_version_is_refused_unless_asked(
+    thresher: Command, pool_file: Path, tmp_path: Path, out: Path
+):
     assert thresher("select", "random", pool_file, "--budget", "5 rows", "--out", out).code == 0
     card = json.loads((out / "card.json").read_text())
     (tmp_path / "old.json").write_text(json.dumps({**card, "thresher": "0.0.1"}))
@@ -294,7 +309,9 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
         plain_write = Path.write_text
         for method, plain in (("open", plain_open), ("write_text", plain_write)):
             monkeypatch.setattr(
-                Path, method, lambda self, *a, _plain=plain, **k: refuse() if self.name == name else _plain(self, *a, **k)
+                Path,
+                method,
+                lambda self, *a, _plain=plain, **k: refuse() if self.name == name else _plain(self, *a, **k),
             )
     arguments = ("select", "random", pool_file, "--budget", "5 rows", "--out", out)
     refused(thresher(*arguments), "No space left", "--out")
@@ -315,7 +332,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk here; the same with a planted error is tested above")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True
+    )
     if made.returncode != 0:
         pytest.skip(f"no small disk can be mounted here: {made.stderr.strip()}; a planted error is tested above")
     yield folder

@@ -33,6 +33,7 @@ model = click.option(
     "--model", metavar="M", help="The model to be trained: hub name, folder, .gguf, cut:..., scratch:3m."
 )
 scorer = click.option("--scorer", metavar="M", help="The small model that reads the pool; else --model does.")
+encoder = click.option("--encoder", metavar="E", help="The sentence encoder: hub name, folder, package:NAME.")
 recipe = click.option("--recipe", metavar="R.yaml", type=Path, help="How the model is trained.")
 fields = click.option("--set", "overrides", metavar="FIELD=VALUE", multiple=True, help="A field of the method's.")
 trust = click.option("--trust-remote-code", is_flag=True, help="Let a model run its own Python code here: dangerous.")

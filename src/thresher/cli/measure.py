@@ -12,12 +12,14 @@ from thresher.cli import _options as options
 @click.argument("pool")
 @click.option("--target", "targets", metavar="T", multiple=True, help="A target file; may be given several times.")
 @options.model
+@options.encoder
 @options.fields
 @options.reading
 @options.store
 @options.as_json
 def command(
-    signal: str, pool: str, targets: tuple[str, ...], model: str | None, overrides: tuple[str, ...],
+    signal: str, pool: str, targets: tuple[str, ...], model: str | None, encoder: str | None,
+    overrides: tuple[str, ...],
     format_: str | None, group: str | None, skip_bad: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure SIGNAL for every row of POOL; `thresher methods` lists what uses which."""
@@ -31,11 +33,16 @@ def command(
     from thresher.setting import Setting, Sources
 
     cls = registry.get("signals", signal)
-    sources = Sources(pool=pool, target=targets, model=model, format=format_, group=group, skip_bad=skip_bad)
+    sources = Sources(
+        pool=pool, target=targets, model=model, encoder=encoder, format=format_, group=group, skip_bad=skip_bad
+    )
     setting = Setting.open(sources, store=options.store_of(store))
-    line: dict = {"name": signal, **({"model": "@model"} if "model" in [f.name for f in fields(cls)] else {})}
+    own = [f.name for f in fields(cls)]
+    line: dict = {"name": signal, **{name: f"@{name}" for name in ("model", "encoder") if name in own}}
     made = methods.Method(signal, signals=(line,), selector={"name": "uniform"})
-    (built,), _ = building.build(made, model=setting.model, scorer=None, overrides=options.set_fields(overrides))
+    (built,), _ = building.build(
+        made, model=setting.model, scorer=None, encoder=setting.encoder, overrides=options.set_fields(overrides)
+    )
     usable = built.usable(setting.pool)
     rows = setting.pool if usable is None or usable.all() else setting.pool.take(np.flatnonzero(usable))
     with progress_bar(len(rows), signal) as advance:

@@ -54,8 +54,8 @@ def command(
         setting, old["method"], request["budget"], seed=old["seed"], overrides=request["overrides"]
     )
     new = choosing.write(choice, out, command=choosing.command_line())
-    for what in ("model", "scorer"):
-        if old[what] and new[what]:
+    for what in ("model", "scorer", "encoder"):
+        if old.get(what) and new[what]:
             _same(f"{what} weights", old[what]["sha256"], new[what]["sha256"])
     _same("selected.jsonl", old["sha256"]["selected.jsonl"], new["sha256"]["selected.jsonl"])
     same = old["sha256"] == new["sha256"]

@@ -12,12 +12,13 @@ from thresher.cli import _options as options
 @click.command(name="report")
 @click.argument("folder", type=Path)
 @click.option("--out", type=Path, metavar="PAGE.html", help="Where the page goes [report.html in the folder].")
+@click.option("--beside", "others", type=Path, multiple=True, metavar="DIR", help="Another selection, for the overlap.")
 @options.as_json
-def command(folder: Path, out: Path | None, as_json: bool) -> None:
+def command(folder: Path, out: Path | None, others: tuple[Path, ...], as_json: bool) -> None:
     """Write the page of FOLDER, which `run` or `select` left."""
     from thresher.report import page
 
-    path = page.write(folder, out or folder / "report.html")
+    path = page.write(folder, out or folder / "report.html", beside=others)
     if as_json:
         options.print_json({"report": str(path)})
     else:

@@ -18,6 +18,7 @@ from thresher.cli import _options as options
 @click.option("--target", "targets", metavar="T", multiple=True, help="A target file; may be given several times.")
 @options.model
 @options.scorer
+@options.encoder
 @options.seed
 @click.option("--out", required=True, type=Path, metavar="DIR", help="The folder that is left.")
 @options.recipe
@@ -30,9 +31,9 @@ from thresher.cli import _options as options
 @options.store
 @options.as_json
 def command(
-    method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None, seed: int,
-    out: Path, recipe: Path | None, overrides: tuple[str, ...], format_: str | None, group: str | None, skip_bad: bool,
-    keep_target_rows: bool, hardware: str | None, usd_per_hour: float | None, trust_remote_code: bool,
+    method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None,
+    encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...], format_: str | None,
+    group: str | None, skip_bad: bool, keep_target_rows: bool, hardware: str | None, usd_per_hour: float | None, trust_remote_code: bool,
     store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
@@ -42,8 +43,8 @@ def command(
 
     methods.get(method)
     sources = Sources(
-        pool=pool, target=targets, model=model, scorer=scorer, format=format_, group=group, skip_bad=skip_bad,
-        keep_target_rows=keep_target_rows, hardware=hardware, usd_per_hour=usd_per_hour,
+        pool=pool, target=targets, model=model, scorer=scorer, encoder=encoder, format=format_, group=group,
+        skip_bad=skip_bad, keep_target_rows=keep_target_rows, hardware=hardware, usd_per_hour=usd_per_hour,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
     setting = Setting.open(sources, store=options.store_of(store), recipe=options.read_recipe(recipe))

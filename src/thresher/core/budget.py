@@ -20,7 +20,8 @@ _UNITS: dict[str, Unit] = {
     "usd": "usd", "$": "usd", "dollar": "usd", "dollars": "usd",
 }  # fmt: skip
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-_PATTERN = re.compile(r"(\$)?\s*([-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*((?:[kmbt](?![a-z]))?)\s*(%|[a-z$_-]*)", re.I)
+_NUMBER = r"[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_PATTERN = re.compile(rf"(\$)?\s*({_NUMBER})\s*((?:[kmbt](?![a-z]))?)\s*(%|[a-z$_-]*)", re.I)  # 5 tokens: no tera
 _WAYS = "5% | 2000 rows | 4M tokens | 2e17 flops | 3 gpu-hours | $20"
 
 
@@ -54,7 +55,8 @@ class Budget:
         if word == "%":
             if scale:
                 raise BudgetError(f"cannot read the budget {text!r}. Write one of: {_WAYS}.")
-            budget = cls(float(math.floor(n * amount / 100 + 1e-9)), "examples") if amount > 0 else cls(amount, "examples")
+            rows = float(math.floor(n * amount / 100 + 1e-9)) if amount > 0 else amount
+            budget = cls(rows, "examples")
             if 0 < amount <= 100 and budget.amount < 1:
                 raise BudgetError(
                     f"the budget {text!r} of {n} rows is less than one row. Ask for {100 / n:.3g}% or more."
@@ -67,7 +69,7 @@ class Budget:
             budget = cls(amount, unit)
         if not math.isfinite(budget.amount) or budget.amount <= 0:
             raise BudgetError(f"the budget {text!r} is not above zero. Write one of: {_WAYS}.")
-        if budget.unit == "examples" and budget.amount > n:
+        if budget.unit == "examples" and (budget.amount > n or (word == "%" and amount > 100)):
             raise BudgetError(
                 f"the budget {text!r} is above the pool's {n:,} rows. Ask for at most {n} rows, "
                 "or use the method 'full' to train on all of them."

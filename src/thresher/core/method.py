@@ -97,8 +97,9 @@ class Subset:
 
     def prefix(self, k: int) -> Subset:
         """The first k choices."""
-        cut = [None if part is None else part[:k] for part in (self.weight, self.column)]
-        return Subset(self.index[:k], self.gain[:k], *cut, self.notes)
+        weight = None if self.weight is None else self.weight[:k]
+        column = None if self.column is None else self.column[:k]
+        return Subset(self.index[:k], self.gain[:k], weight, column, self.notes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,14 @@ class Pool:
             for text in batch.column(0).to_pylist():
                 yield json.loads(text)
 
+    def origin_hash(self) -> str:
+        """Of the user's own columns, which may change while the fingerprint stays."""
+        digest = hashlib.sha256()
+        for batch in self.table.select(["origin"]).to_batches(max_chunksize=2048):
+            for text in batch.column(0).to_pylist():
+                digest.update(f"{text}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
     def prompt(self) -> list[str]:
         """(n,) everything before the last answer, one turn a line."""
         return [prompt_of(row) for row in self.messages()]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from thresher.core.pool import Message, Pool
-from thresher.data.template import Span, Template
+from thresher.data.template import Span, Template, adds_begin
 from thresher.errors import ModelError
 
 if TYPE_CHECKING:
@@ -122,6 +122,23 @@ def prompt_ids(
     template = Template.of(tokenizer)
     texts = [template.plain_prompt(row) if plain else template.prompt(row) for row in rows]
     return [list(found.ids) for found in _tokenise(tokenizer, texts)] if texts else []
+
+
+def answer_opening(tokenizer: PreTrainedTokenizerBase, *, marker: bool) -> list[int]:
+    """What stands before an answer whose prompt is left out.
+
+    Args:
+        tokenizer: of the model that reads.
+        marker: the template's opening of the model's turn, behind the begin token; else the begin token alone, or
+            nothing where the tokenizer puts none.
+    """
+    begin = [tokenizer.bos_token_id] if adds_begin(tokenizer) else []
+    if not marker:
+        return begin
+    turn = [{"role": "user", "content": "x"}]
+    closed, opened = Template.of(tokenizer).render([(turn, False), (turn, True)])
+    same = next((i for i, pair in enumerate(zip(closed, opened, strict=False)) if pair[0] != pair[1]), len(closed))
+    return begin + list(_tokenise(tokenizer, [opened[same:]])[0].ids)
 
 
 def _rendered(pool: Pool, template: Template) -> Iterator[tuple[list[str], list[list[Span]]]]:

@@ -37,7 +37,9 @@ class Encoder:
     architecture: Architecture
     dense: tuple[Dense, ...]  # the checkpoint's own layers after pooling
 
-    def encode(self, tokens: Encoded, pooling: Pooling, *, dense: bool = True, token_budget: int = TOKEN_BUDGET) -> Float32[np.ndarray, "b d"]:
+    def encode(
+        self, tokens: Encoded, pooling: Pooling, *, dense: bool = True, token_budget: int = TOKEN_BUDGET
+    ) -> Float32[np.ndarray, "b d"]:
         """One vector a row, not normalised."""
         out = pooled(
             self.model, tokens, pooling, pad_id=self.pad_id, architecture=self.architecture, device=self.device,
@@ -84,7 +86,11 @@ def _load(path: str, device: str, dtype: str) -> Encoder:
 
 @lru_cache(maxsize=8)
 def architecture(path: str) -> Architecture:
-    """What a pass is priced by; families that prices do not know are counted from their modules, without weights."""
+    """What a pass is priced by; families that prices do not know are counted from their modules, without weights.
+
+    Raises:
+        ModelError: it cannot be told.
+    """
     try:
         return load.architecture(path)
     except ModelError:

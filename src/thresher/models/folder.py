@@ -71,8 +71,8 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").exists()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
 
     Raises:
         ModelError: it is not one.

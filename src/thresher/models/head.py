@@ -43,6 +43,8 @@ def _compare(model: PreTrainedModel, head: Callable[[torch.Tensor], torch.Tensor
     ids = torch.arange(4, device=model.device)[None] % model.config.get_text_config().vocab_size
     own = model(input_ids=ids, use_cache=False).logits.float()
     ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state).float()
+    if not torch.isfinite(own).all():
+        return  # broken weights: whoever reads rows with them names the rows
     if not torch.allclose(own, ours, rtol=1e-2, atol=1e-2 * float(own.abs().max())):
         raise ModelError(
             f"the logits of a {model.config.model_type} model are not its output layer applied to its last hidden "

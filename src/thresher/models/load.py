@@ -109,7 +109,11 @@ def architecture(path: str) -> Architecture:
 
 
 def config(path: str) -> Any:
-    """A model's configuration as transformers reads it."""
+    """A model's configuration as transformers reads it.
+
+    Raises:
+        ModelError: there is none.
+    """
     try:
         return AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:

@@ -74,7 +74,7 @@ def _read(path: str) -> Modules:
     pooling: Pooling = "mean"
     dense: list[Dense] = []
     files = [listing]
-    for module in folders.read_json(listing):  # type: ignore[assignment]
+    for module in folders.read_json(listing):
         kind, here = module["type"].rsplit(".", 1)[-1], home / module["path"]
         if kind == "Pooling":
             pooling = _pooling(here / "config.json")
@@ -83,16 +83,21 @@ def _read(path: str) -> Modules:
             dense.append(_dense(here))
             files += [here / "config.json", here / "model.safetensors"]
         elif kind not in ("Transformer", "Normalize"):
-            raise ModelError(f"{path} has a module {kind!r} (modules.json); known are Transformer, Pooling, Dense, Normalize.")
+            raise ModelError(
+                f"{path} has a module {kind!r} (modules.json); known are Transformer, Pooling, Dense, Normalize."
+            )
     return Modules(pooling, window, tuple(dense), tuple(files))
 
 
 def _pooling(path: Path) -> Pooling:
     about = folders.read_json(path)
-    named = about.get("pooling_mode")
-    on = [named] if isinstance(named, str) else named or [k for k, v in about.items() if k.startswith("pooling_mode_") and v]
+    named = about.get("pooling_mode")  # of newer folders
+    flags = [key for key, on in about.items() if key.startswith("pooling_mode_") and on]
+    on = [named] if isinstance(named, str) else named or flags
     if len(on) != 1 or on[0] not in MODES:
-        raise ModelError(f"{path} pools by {', '.join(on) or 'nothing'}; known are {', '.join(MODES)}. Set `pooling` yourself.")
+        raise ModelError(
+            f"{path} pools by {', '.join(on) or 'nothing'}; known are {', '.join(MODES)}. Use another encoder."
+        )
     return MODES[on[0]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +19,13 @@ from thresher.report.selection import selection_context
 _RECEIPTS = ("receipts", "stages")
 
 
-def write(folder: Path | str, out: Path | str | None = None, *, frontier: Mapping | None = None) -> Path:
+def write(
+    folder: Path | str,
+    out: Path | str | None = None,
+    *,
+    frontier: Mapping | None = None,
+    beside: Sequence[Path] = (),
+) -> Path:
     """Write the page of a folder; returns its path.
 
     Args:
@@ -27,6 +33,7 @@ def write(folder: Path | str, out: Path | str | None = None, *, frontier: Mappin
             selection (card.json, scores.parquet, selected.jsonl).
         out: where the page goes; `report.html` in the folder by default.
         frontier: what `planning.frontier` says, where the folder has no frontier.json.
+        beside: other selections from the same pool, to show the overlap with.
 
     Raises:
         StoreError: the folder is neither a run's nor a selection's.
@@ -37,7 +44,7 @@ def write(folder: Path | str, out: Path | str | None = None, *, frontier: Mappin
     if (folder / "results.parquet").is_file():
         context = _run_context(folder, frontier)
     elif (folder / "card.json").is_file():
-        context = selection_context(folder, _read_json(folder / "card.json"))
+        context = selection_context(folder, _read_json(folder / "card.json"), beside)
     else:
         raise StoreError(
             f"{folder} holds neither results.parquet (a run) nor card.json (a selection). "

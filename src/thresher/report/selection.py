@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from thresher.errors import StoreError
-from thresher.report import bars, tables
+from thresher.report import bars, comparison, tables
 
 _SHOWN, _LEFT, _CUT = 50, 20, 600
 _OURS = {"row", "id", "group", "tokens", "rank", "gain", "chosen", "reason"}
 _TOP_GROUPS = 24
 
 
-def selection_context(folder: Path, card: Mapping) -> dict:
+def selection_context(folder: Path, card: Mapping, beside: Sequence[Path] = ()) -> dict:
     """Everything the template needs."""
     scores = _scores(folder / "scores.parquet")
     chosen = np.asarray(scores["chosen"].to_pylist(), dtype=bool)  # (n,)
@@ -41,6 +41,10 @@ def selection_context(folder: Path, card: Mapping) -> dict:
         "lengths": _histogram(scores, "tokens", chosen, "tokens per row"),
         "histograms": [(name, _histogram(scores, name, chosen, name)) for name in signals],
         "chosen": _chosen(folder / "selected.jsonl", scores, chosen),
+        "nearest_head": comparison.NEAREST_HEAD,
+        "nearest": comparison.nearest(folder),
+        "overlap_head": comparison.OVERLAP_HEAD,
+        "overlap": comparison.overlap(folder, beside),
         "left_head": ["row", "id", "group", "tokens", *signals, "reason"],
         "left": _left(scores, chosen, signals),
         "facts": tables.facts(card, leave_out=("receipts", "stages", "budget")),

@@ -10,20 +10,26 @@ from jaxtyping import Float, Int
 from thresher.selectors._lazy_greedy import Coverage
 from thresher.selectors._neighbours import nearest_rows
 
-BLOCK = 1024
+BLOCK = 512
 HELD = 1 << 18  # recomputed cosines at once: they stay in the processor's cache
 
 
 class Dense(Coverage):
     """Every cosine in memory; a gain is one pass over a row."""
 
+    batch: ClassVar[int] = 16
+
     def __init__(self, unit: Float[np.ndarray, "n d"]) -> None:
         n = len(unit)
         self.near = np.empty((n, n), dtype=unit.dtype)
         for start in range(0, n, BLOCK):
-            block = self.near[start : start + BLOCK]
-            np.matmul(unit[start : start + BLOCK], unit.T, out=block)  # (b, d) @ (d, n) -> (b, n)
+            stop = min(start + BLOCK, n)
+            block = unit[start:stop] @ unit[start:].T  # (b, d) @ (d, m) -> (b, m), what is not known by symmetry
             np.maximum(block, 0.0, out=block)
+            self.near[start:stop, start:] = block
+            for below in range(stop, n, BLOCK):  # square pieces are transposed within the processor's cache
+                piece = block[:, below - start : below - start + BLOCK]
+                self.near[below : below + BLOCK, start:stop] = piece.T
         self.best = np.zeros(n, dtype=unit.dtype)  # (n,) cosine of each row to its nearest choice
         self.rise = np.empty_like(self.best)
 
@@ -35,9 +41,9 @@ class Dense(Coverage):
         """Sums of what each row would lift."""
         gain = np.empty(len(rows))
         for at, row in enumerate(rows):
-            np.subtract(self.near[row], self.best, out=self.rise)
-            np.maximum(self.rise, 0.0, out=self.rise)
-            gain[at] = self.rise.sum()
+            np.maximum(self.near[row], self.best, out=self.rise)
+            np.subtract(self.rise, self.best, out=self.rise)
+            gain[at] = np.add.reduce(self.rise)
         return gain
 
     def add(self, row: int) -> None:
@@ -65,9 +71,10 @@ class Recomputed(Coverage):
         gain = np.zeros(len(rows))
         step = max(256, HELD // len(rows))
         for start in range(0, len(self.unit), step):
-            rise = asked @ self.unit[start : start + step].T  # (b, d) @ (d, m) -> (b, m)
-            rise -= self.best[start : start + step]
-            np.maximum(rise, 0.0, out=rise)
+            part = slice(start, start + step)
+            rise = asked @ self.unit[part].T  # (b, d) @ (d, m) -> (b, m)
+            np.maximum(rise, self.best[part], out=rise)
+            rise -= self.best[part]
             gain += rise.sum(axis=1)
         return gain
 
@@ -78,6 +85,8 @@ class Recomputed(Coverage):
 
 class Nearest(Coverage):
     """Each row's nearest rows only; a gain is a pass over the rows that have it among them."""
+
+    batch: ClassVar[int] = 16
 
     def __init__(self, unit: Float[np.ndarray, "n d"], neighbours: int) -> None:
         n = len(unit)

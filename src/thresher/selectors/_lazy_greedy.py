@@ -39,9 +39,9 @@ def lazy_greedy(
     computed with, so that a tie (two rows nearest to each other tie exactly) is one in spite of rounding errors.
     """
     bits = 40 if coverage.best.dtype == np.float64 else 20
-    heap = [(-bound, row) for row, bound in enumerate(coverage.bounds().tolist())]
+    heap = [(-bound, row) for row, bound in enumerate(rounded(coverage.bounds(), bits).tolist())]
     heapify(heap)
-    seen = np.full(len(price), -1)  # size of the set when the bound was computed
+    seen = [-1] * len(price)  # size of the set when the bound was computed
     index: list[int] = []
     gain: list[float] = []
     spent, limit = 0.0, budget * (1 + 1e-12)
@@ -50,9 +50,9 @@ def lazy_greedy(
         while heap and len(stale) < coverage.batch and seen[heap[0][1]] != len(index):
             stale.append(heappop(heap))
         if stale:
-            rows = np.array([row for _, row in stale])
-            seen[rows] = len(index)
-            for (bound, row), now in zip(stale, rounded(coverage.gains(rows), bits).tolist(), strict=True):
+            gains = rounded(coverage.gains(np.array([row for _, row in stale])), bits).tolist()
+            for (bound, row), now in zip(stale, gains, strict=True):
+                seen[row] = len(index)
                 heappush(heap, (max(bound, -now), row))  # rounding must not lift a gain above its bound
             continue
         bound, row = heappop(heap)

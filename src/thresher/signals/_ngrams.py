@@ -8,14 +8,14 @@ import zlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int, UInt64
+from jaxtyping import Integer, UInt64
 
 REMEMBERED = 2_000_000  # some 300 MB of n-grams
 NEXT = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, its bits without pattern
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)  # of Steele, Lea & Flood's splitmix64
 
 
-def gram_hashes(words: pa.ListArray, n: int) -> tuple[UInt64[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+def gram_hashes(words: pa.ListArray, n: int) -> tuple[UInt64[np.ndarray, " m"], Integer[np.ndarray, " m"]]:
     """Hashes of all n-grams of up to n words, and the row each is of: unigrams of all rows first, then bigrams, ..."""
     coded = pc.dictionary_encode(words.flatten())
     distinct = np.array([word_hash(word) for word in coded.dictionary.to_pylist()], np.uint64)
@@ -25,8 +25,8 @@ def gram_hashes(words: pa.ListArray, n: int) -> tuple[UInt64[np.ndarray, " m"], 
 
 
 def joined(
-    one: UInt64[np.ndarray, " w"], owner: Int[np.ndarray, " w"], n: int
-) -> tuple[UInt64[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    one: UInt64[np.ndarray, " w"], owner: Integer[np.ndarray, " w"], n: int
+) -> tuple[UInt64[np.ndarray, " m"], Integer[np.ndarray, " m"]]:
     """N-grams from the hashes of words in a row of rows."""
     grams, rows = [mixed(one)], [owner]
     longer = one

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from thresher.core.cost import Load
-from thresher.core.method import Signal
+from thresher.core.method import Signal, name_of
 from thresher.core.pool import Pool
+from thresher.errors import ModelError
 from thresher.models import load
 
 
@@ -19,6 +20,15 @@ class Reading(Signal):
 
     model: Annotated[str, "model that reads the pool; a small one is usual"]
     max_tokens: Annotated[int, "rows are cut on the right to this length"] = 2048
+
+    def __post_init__(self) -> None:
+        """There must be a model.
+
+        Raises:
+            ModelError: none was named.
+        """
+        if not self.model:
+            raise ModelError(f"{name_of(self)} reads the pool with a model. Name one with --scorer or --model.")
 
     def sizes(self, pool: Pool, target: Pool | None) -> Load:
         """Real tokens of pool and target under this model's tokenizer."""

@@ -55,14 +55,18 @@ class Column(Signal):
         bad = np.flatnonzero(~np.isfinite(out))
         if bad.size:
             raise NonFinite(
-                f"column {self.column!r} is not a finite number in {bad.size} rows, first ids {[ids[i] for i in bad[:5]]}. "
-                "Mend these rows, or leave them out of the pool."
+                f"column {self.column!r} is not a finite number in {bad.size} rows, first ids "
+                f"{[ids[i] for i in bad[:5]]}. Mend these rows, or leave them out of the pool."
             )
         return out
 
 
 def _numbers(row: dict, name: str, row_id: str) -> list[float]:
-    """One number, or one a turn."""
+    """One number, or one a turn.
+
+    Raises:
+        PoolError: there is none.
+    """
     if name not in row:
         raise PoolError(f"row {row_id!r}: {unknown('column', name, row)}")
     values = row[name] if isinstance(row[name], list) else [row[name]]

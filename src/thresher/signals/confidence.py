@@ -32,9 +32,9 @@ class Confidence(Tuned):
     Cost:    one forward pass over the pool, and the model's tuning.
     """
 
-    of: Annotated[Literal["probability", "max-logit"], "answer positions' probabilities, or all positions' raw logits"] = (
-        "probability"
-    )
+    of: Annotated[
+        Literal["probability", "max-logit"], "answer positions' probabilities, or all positions' raw logits"
+    ] = "probability"
     margin: Annotated[bool, "the largest minus the second largest, instead of the largest"] = False
 
     kind: ClassVar[Kind] = "score"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
@@ -26,7 +26,7 @@ SMALLEST = 1e-8  # added to every share before its logarithm
 SECONDS_PER_ROW = {"sha256": 3e-4, "mixed": 6e-5}  # benchmarks/dsir.py, 46 words a row, one thread
 
 
-Counted = tuple[Int[np.ndarray, " m"], Int[np.ndarray, " b"]]
+Counted = tuple[Integer[np.ndarray, " m"], Integer[np.ndarray, " b"]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class DSIR(Signal):
         score_i = sum_h c_i(h) [ln(p_target(h) + 1e-8) - ln(p_pool(h) + 1e-8)]
 
     Source:  Xie et al. 2023, arXiv:2302.03169; equal to the PyPI package data-selection with `hash = "sha256"`.
-    Differs: rows of any length (the paper leaves those under 100 words out: `min_words`); one target at a time.
+    Differs: rows of any length (the paper leaves those under 100 words out: `min_words`); one target at a time. Words
+             end at a combining mark, as when the package came out; with nltk 3.10 it takes marks for letters.
     Cost:    no FLOPs; one pass of tokenising on the CPU, another where parts are not 4,096 rows.
     """
 
@@ -71,7 +72,11 @@ class DSIR(Signal):
         return np.array([len(WORDS.findall(text.lower())) >= self.min_words for text in texts(pool, self.text)])
 
     def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> Fitted:
-        """Bucket shares of target and pool; what was counted is kept for `measure`."""
+        """Bucket shares of target and pool; what was counted is kept for `measure`.
+
+        Raises:
+            PoolError: target or pool holds no word.
+        """
         assert target is not None, "dsir needs a target: needs_target says so"
         counted = folder / "counted"
         with writing(counted):
@@ -129,7 +134,7 @@ def _read(path: Path) -> Counted:
         return found["grams"], found["counts"]
 
 
-def _sha256(words: list[list[str]], n: int, buckets: int) -> Int[np.ndarray, " m"]:
+def _sha256(words: list[list[str]], n: int, buckets: int) -> Integer[np.ndarray, " m"]:
     """Of each row its words, then its pairs, ...: hashed as strings, joined by one blank."""
     bucket = _remembered(buckets).__getitem__
     found: list[int] = []
@@ -145,7 +150,7 @@ def _remembered(buckets: int) -> Sha256Buckets:
     return Sha256Buckets(buckets)
 
 
-def _mixed(words: list[list[str]], n: int, buckets: int) -> Int[np.ndarray, " m"]:
+def _mixed(words: list[list[str]], n: int, buckets: int) -> Integer[np.ndarray, " m"]:
     """The same of 64-bit hashes of words, mixed by arithmetic."""
     lengths = [len(row) for row in words]
     one = np.fromiter(map(_WORDS.__getitem__, chain.from_iterable(words)), np.uint64, sum(lengths))

@@ -38,7 +38,7 @@ class Embed(Signal):
     prefix: Annotated[str, "an instruction put before every text"] = ""
     max_characters: Annotated[int | None, "texts are cut to so many characters before they become tokens"] = None
     max_tokens: Annotated[int | None, "and to so many tokens; None is the encoder's own window"] = None
-    pooling: Annotated[Literal["auto", "mean", "cls", "last", "weighted"], "how token states become one vector"] = "auto"
+    pooling: Annotated[Literal["auto", "mean", "cls", "last", "weighted"], "how states become one vector"] = "auto"
     dense: Annotated[bool, "apply the layers that the encoder's folder has after pooling"] = True
     normalise: Annotated[bool, "to length one"] = True
     dtype: Annotated[Literal["auto", "float32", "bfloat16", "float16"], "of the pass"] = "auto"
@@ -59,7 +59,8 @@ class Embed(Signal):
         """Real tokens under the encoder's tokenizer."""
         s = self._tokens(pool).lengths().astype(np.float64)
         width = encoder.architecture(self.encoder).width
-        return Load(n=len(pool), tokens=int(s.sum()), square=float((s**2).sum()), d=width, q=len(target) if target else 0)
+        q = len(target) if target is not None else 0
+        return Load(n=len(pool), tokens=int(s.sum()), square=float((s**2).sum()), d=width, q=q)
 
     def cost(self, load: Load) -> Cost:
         """A pass without an output head."""
@@ -128,7 +129,8 @@ def unit(vectors: Float32[np.ndarray, "b d"], rows: Pool) -> Float32[np.ndarray,
     bad = np.flatnonzero(~np.isfinite(length[:, 0]) | (length[:, 0] == 0))
     if bad.size:
         raise NonFinite(
-            f"the encoder gave no usable vector for {bad.size} of {len(rows)} rows, first ids {rows.take(bad[:5]).ids()}. "
-            "Look at these rows and the encoder; with half precision try dtype = float32. Nothing was written for them."
+            f"the encoder gave no usable vector for {bad.size} of {len(rows)} rows, first ids "
+            f"{rows.take(bad[:5]).ids()}. Look at these rows and the encoder; with half precision try dtype = float32. "
+            "Nothing was written for them."
         )
     return vectors / length

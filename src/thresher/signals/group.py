@@ -1,10 +1,11 @@
-"""The row's group: its source, subject or any column of the user's."""
+"""The row's group: its source, subject or any column of the user's; or the prompt it shares with others."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -18,10 +19,15 @@ from thresher.errors import PoolError
 class Group(Signal):
     """The place of each row's group among the pool's sorted group names; rows without one form their own.
 
-    Source:  the balanced baseline of Ivison et al. 2025, arXiv:2503.01807.
+    With `by = "prompt"` rows whose prompts are the same but for case and blanks form a group, whatever its number.
+
+    Source:  the balanced baseline of Ivison et al. 2025, arXiv:2503.01807; prompts as Zhang et al. 2025,
+             arXiv:2502.04194, compare several answers to one.
     Differs: nothing known.
     Cost:    none.
     """
+
+    by: Annotated[Literal["group", "prompt"], "what makes a group"] = "group"
 
     kind: ClassVar[Kind] = "label"
 
@@ -35,6 +41,8 @@ class Group(Signal):
         Raises:
             PoolError: no row has a group.
         """
+        if self.by == "prompt":
+            return ()
         if not pool.group_names:
             raise PoolError(
                 f"{pool.name} has no groups: no column source, group or subject. Name one with --group COLUMN, "
@@ -43,7 +51,14 @@ class Group(Signal):
         return tuple(pool.group_names)
 
     def measure(self, state: tuple[str, ...], rows: Pool) -> np.ndarray:
-        """(b,) places in the sorted names, the number of names where a row has none."""
+        """(b,) places in the sorted names, the number of names where a row has none; or 63 bits of the prompt."""
+        if self.by == "prompt":
+            return np.array([_number(prompt) for prompt in rows.prompt()], dtype=np.int64)
         place = {name: number for number, name in enumerate(state)}
         groups = rows.table["group"].to_pylist()
         return np.array([len(state) if g is None else place[g] for g in groups], dtype=np.int64)
+
+
+def _number(prompt: str) -> int:
+    words = " ".join(prompt.lower().split())
+    return int.from_bytes(hashlib.sha256(words.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

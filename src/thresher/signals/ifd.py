@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
@@ -13,8 +13,7 @@ from thresher.compute import flops
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind
 from thresher.core.pool import Pool
-from thresher.data.chat import Encoded, join
-from thresher.data.template import Template, adds_begin
+from thresher.data.chat import Encoded, answer_opening, join
 from thresher.models import load as models
 from thresher.models.loss import negative_log_likelihood, row_statistics
 from thresher.signals._tuned import Tuned
@@ -73,14 +72,7 @@ class IFD(Tuned):
 @lru_cache(maxsize=8)
 def before_answer(model: str, marker: bool) -> tuple[int, ...]:
     """The begin token, if the tokenizer has one, and the template's opening of the model's turn."""
-    tokenizer = models.open_tokenizer(model)
-    begin = (tokenizer.bos_token_id,) if adds_begin(tokenizer) else ()
-    if not marker:
-        return begin
-    turn = [{"role": "user", "content": "x"}]
-    closed, opened = Template.of(tokenizer).render([(turn, False), (turn, True)])
-    same = next((i for i, pair in enumerate(zip(closed, opened, strict=False)) if len(set(pair)) == 2), len(closed))
-    return (*begin, *tokenizer(opened[same:], add_special_tokens=False).input_ids)
+    return tuple(answer_opening(models.open_tokenizer(model), marker=marker))
 
 
 def with_and_without(tokens: Encoded, before: tuple[int, ...]) -> tuple[Encoded, Encoded]:
@@ -97,5 +89,5 @@ def with_and_without(tokens: Encoded, before: tuple[int, ...]) -> tuple[Encoded,
         given.append(mask)
         alone.append(np.concatenate([np.asarray(before, np.int32), ids[places]]))
         counting.append(np.concatenate([np.zeros(len(before), bool), counts]))
-    with_prompt = Encoded(tokens.ids, tokens.starts, np.concatenate([*given, np.zeros(0, bool)]), tokens.cut, tokens.template)
+    with_prompt = replace(tokens, trained=np.concatenate([*given, np.zeros(0, bool)]))
     return with_prompt, join(alone, counting, tokens.cut, tokens.template)

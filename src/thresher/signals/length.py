@@ -28,6 +28,7 @@ class Length(Signal):
     model: Annotated[str, "whose tokenizer counts; empty counts words between blanks"] = ""
     of: Annotated[Literal["answer", "row"], "which tokens"] = "answer"
     max_tokens: Annotated[int, "rows are cut on the right to this length"] = 2048
+    whole: Annotated[bool, "leave rows out that are longer"] = False
 
     kind: ClassVar[Kind] = "score"
 
@@ -38,6 +39,10 @@ class Length(Signal):
     def cost(self, load: Load) -> Cost:
         """Tokens are counted for every method anyway."""
         return Cost()
+
+    def usable(self, pool: Pool) -> np.ndarray | None:
+        """(n,) rows that fit the window, where only those are wanted."""
+        return load.encoded(self.model, pool, self.max_tokens).cut == 0 if self.whole and self.model else None
 
     def measure(self, state: None, rows: Pool) -> np.ndarray:
         """(b,) tokens, or words."""

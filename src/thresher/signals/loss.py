@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -12,17 +11,14 @@ from thresher.compute import flops
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind
 from thresher.core.pool import Pool
-from thresher.models import load
-from thresher.models.device import choose_device, choose_dtype
 from thresher.models.load import architecture
 from thresher.models.loss import answer_loss
 from thresher.signals import _windows
-from thresher.signals._reading import Reading
-from thresher.signals._tuning import Tuning
+from thresher.signals._tuned import Tuned
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss(Reading):
+class Loss(Tuned):
     """Mean negative log-likelihood of the answer given the prompt, in nats per token.
 
         loss_i = -1/|a_i| * sum_u log p(a_iu | prompt_i, a_i<u)
@@ -36,26 +32,9 @@ class Loss(Reading):
     of: Annotated[Literal["answer", "all"], "tokens whose loss is taken"] = "answer"
     conditioned: Annotated[bool, "false: the answer alone, with nothing before it"] = True
     text: Annotated[Literal["chat", "ccds"], "the model's template, or first user message + ' A:' + answer"] = "chat"
-    tuning: Annotated[Tuning, "training of the scorer before it reads; charged"] = Tuning()
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], "of the forward pass"] = "auto"
 
     kind: ClassVar[Kind] = "score"
     version: ClassVar[int] = 2  # 2: the rows a scorer is tuned on are drawn and ordered by id, not by place
-    work: ClassVar[str] = "forward"
-
-    def identity(self) -> dict[str, str]:
-        """The weights, and the precision that "auto" comes to here: losses differ by some 3e-4 between the two."""
-        device = choose_device("auto")
-        return super().identity() | {"dtype": choose_dtype(self.dtype, device, load.architecture(self.model))}
-
-    def account(self, state: str) -> dict[str, Any]:
-        """Also what the scorer was tuned on."""
-        return {**super().account(state), "tuned_on": self.tuning.resolved(self.model)}
-
-    @property
-    def needs_target(self) -> bool:  # type: ignore[override]
-        """Only a scorer that is tuned on the target needs one."""
-        return self.tuning.on == "target"
 
     def cost(self, load: Load) -> Cost:
         """A pass over the pool, and the tuning."""
@@ -66,10 +45,6 @@ class Loss(Reading):
             heads = load.answer_tokens if self.of == "answer" and self.text == "chat" else load.tokens
             reading = flops.forward(arch, load.tokens, load.square, head_tokens=heads)
         return Cost(flops=reading + self.tuning.flops(self.model, load))
-
-    def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> str:
-        """The scorer: as it is, or tuned once and kept in the signal's own folder."""
-        return self.tuning.apply(self.model, pool, target, folder / "scorer")
 
     def measure(self, state: str, rows: Pool) -> np.ndarray:
         """(b,) nats per token; with `text = "ccds"` the perplexity."""

@@ -31,7 +31,7 @@ class RDS(Tuned):
     """
 
     pooling: Annotated[Literal["weighted", "mean", "last"], "how token states become one vector"] = "weighted"
-    text: Annotated[Literal["row", "prompt", "answer"], "whose tokens' states count; answer: what is trained on"] = "row"
+    text: Annotated[Literal["row", "prompt", "answer"], "whose tokens' states count"] = "row"
 
     kind: ClassVar[Kind] = "feature"
 

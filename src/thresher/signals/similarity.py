@@ -42,7 +42,7 @@ class Similarity(Signal):
     """
 
     of: Annotated[Signal, "the feature"] = field(default_factory=HashedNgrams)
-    target_of: Annotated[Signal | None, "the same feature as the target is read, where that differs: a prefix, say"] = None
+    target_of: Annotated[Signal | None, "the feature as the target is read, where that differs: a prefix, say"] = None
     join_groups: Annotated[bool, "one text a target group: its rows in chat markers, joined"] = False
     per: Annotated[Literal["row", "group"], "a column for each target row, or the mean over each target group"] = "row"
     max_bytes: Annotated[float, "refuse to write more than this"] = 16e9
@@ -51,8 +51,10 @@ class Similarity(Signal):
     needs_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Raises:
-        KindError: what is compared is not a feature.
+        """Only features can be compared.
+
+        Raises:
+            KindError: something else was given.
         """
         for signal in (self.of, self.target_of or self.of):
             if signal.kind != "feature":
@@ -112,7 +114,7 @@ class Similarity(Signal):
         usable = signal.usable(read)
         if usable is not None and not usable.all():
             rows = read.take(np.flatnonzero(~usable)[:5]).ids()
-            raise PoolError(f"{name_of(signal)} has nothing to read in target rows {rows}. Mend or leave out these rows.")
+            raise PoolError(f"{name_of(signal)} has nothing to read in target rows {rows}. Mend or leave them out.")
         inner = self.of.prepare(pool, target, folder)
         own = inner if self.target_of is None else signal.prepare(pool, target, folder)
         near = unit(signal.measure(own, read), read)
@@ -136,8 +138,8 @@ class Similarity(Signal):
         d = state.target.shape[1]
         if values.shape[1] != d:
             raise KindError(
-                f"the pool's {name_of(self.of)} has {values.shape[1]} dimensions and the target's has {d}: another encoder "
-                "measured one of them. Name one encoder for both, or measure the pool again in another --store."
+                f"the pool's {name_of(self.of)} has {values.shape[1]} dimensions and the target's has {d}: another "
+                "encoder measured one of them. Name one encoder for both, or measure the pool again in another --store."
             )
         meter.count(flops=flops.inner(len(rows), len(state.target), d))
         return unit(np.asarray(values, np.float32), rows) @ state.target.T
@@ -146,7 +148,8 @@ class Similarity(Signal):
         """The target as it is read: as it is, or a text a group."""
         if not self.join_groups:
             return target
-        return Pool.from_messages([[{"role": "text", "content": text}] for text in group_texts(target)], name=target.name)
+        rows = [[{"role": "text", "content": text}] for text in group_texts(target)]
+        return Pool.from_messages(rows, name=target.name)
 
     def _fits(self, pool: Pool, target: Pool) -> None:
         sizes = self.sizes(pool, target)

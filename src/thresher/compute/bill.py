@@ -1,0 +1,38 @@
+"""What measuring several signals costs, and what it did cost, with nothing billed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from thresher.core.cost import Cost, Load, Receipt
+from thresher.core.method import Signal
+from thresher.core.pool import Pool
+
+
+def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
+    """What measuring costs; a signal that several are computed from is billed once."""
+    distinct: list[Signal] = []
+    for signal in signals:
+        one: Signal | None = signal
+        while one is not None:
+            if one not in distinct:
+                distinct.append(one)
+            one = one.inner()
+    return Cost.total(signal.cost(signal.sizes(pool, target)) for signal in distinct)
+
+
+def sizes(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Load:
+    """What a selector's price depends on."""
+    loads = [signal.sizes(pool, target) for signal in signals]
+    return Load(
+        n=len(pool), tokens=0, q=len(target) if target is not None else 0, d=max((load.d for load in loads), default=0)
+    )
+
+
+def receipts(measured: Iterable[Mapping[str, Receipt]]) -> list[Receipt]:
+    """Each measurement once, also where two signals rest on it; as it was first met."""
+    found: dict[str, Receipt] = {}
+    for by_key in measured:
+        for key, receipt in by_key.items():
+            found.setdefault(key, receipt)
+    return list(found.values())
