@@ -72,10 +72,11 @@ def _numeric(kind: pa.DataType) -> bool:
 
 def _subtitle(scores: pa.Table, chosen: np.ndarray) -> str:
     tokens = np.asarray(scores["tokens"].to_numpy(), dtype=np.float64)
-    words = (
-        f"{tables.count(float(np.nansum(tokens[chosen])))} of {tables.count(float(np.nansum(tokens)))} tokens"
-    )
-    return f"{words} · {tables.percent(float(chosen.mean()))} of the rows"
+    share = f"{tables.percent(float(chosen.mean()))} of the rows"
+    if np.isnan(tokens).all():  # nobody named the model whose tokens these would be
+        return share
+    counts = (tables.count(float(np.nansum(part))) for part in (tokens[chosen], tokens))
+    return f"{' of '.join(counts)} tokens · {share}"
 
 
 def _budget(card: Mapping) -> list[tuple[str, str]]:
