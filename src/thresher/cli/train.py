@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -45,6 +46,8 @@ def command(
     vocabulary = load_pool(vocabulary_from, cache=root) if vocabulary_from else stages[0][0]
     path = load.resolve(model, pool=vocabulary, cache=root, seed=seed, trust_remote_code=trust_remote_code)
     receipt = train(path, stages, seed=seed, out=out, progress=not as_json)
+    if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
+        return
     if as_json:
         options.print_json({"out": str(out), **receipt.to_dict()})
     else:
