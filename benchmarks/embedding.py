@@ -59,13 +59,17 @@ def main() -> None:
     if args.json:
         print(json.dumps(found))
         return
-    print(f"{len(rows)} rows, {int(lengths.sum()):,} tokens; medians of {args.rounds}; peak {found['peak'] / 1e9:.0f} GFLOP/s")
+    print(
+        f"{len(rows)} rows, {int(lengths.sum()):,} tokens; {args.rounds} rounds; peak {found['peak'] / 1e9:.0f} GFLOP/s"
+    )
     for name in runs:
         print(
             f"{name:<6}{found['rows_per_second'][name]:>8.0f} rows/s {found['tokens_per_second'][name]:>9.0f} tokens/s "
             f"{found['share_of_peak'][name]:>7.1%} of peak"
         )
-    print(f"ours / file: {taken['file'] / taken['ours']:.2f}; largest difference of a vector's entry {found['apart']:.1e}")
+    print(
+        f"ours / file: {taken['file'] / taken['ours']:.2f}; largest difference of a vector's entry {found['apart']:.1e}"
+    )
 
 
 def encoder(name: str | None) -> object:

@@ -53,7 +53,9 @@ def main() -> None:
 
 def child(args: argparse.Namespace, name: str) -> dict:
     options = [f"--{key}={getattr(args, key)}" for key in ("rows", "targets", "d", "folder")]
-    done = subprocess.run([sys.executable, __file__, *options, "--one", name], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, *options, "--one", name], capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 

@@ -45,14 +45,18 @@ def test_a_field_of_an_inner_signal_can_be_set(key: str):
 
 def test_a_field_goes_wherever_it_exists():
     line = {**LINE, "target_of": {"name": "embed", "encoder": "@encoder"}}
-    (similarity,), _ = build(Method("near", signals=(line,), selector={"name": "round_robin"}), overrides={"text": "answer"})
+    (similarity,), _ = build(
+        Method("near", signals=(line,), selector={"name": "round_robin"}), overrides={"text": "answer"}
+    )
     assert similarity.of.text == similarity.target_of.text == "answer"
 
 
 def test_mistakes_inside_are_named():
     with pytest.raises(UnknownName, match=r"no field called 'prefx'.*embed.prefix"):
         build(overrides={"prefx": "a"})
-    wrong = Method("near", signals=({"name": "similarity", "of": {"name": "length"}},), selector={"name": "round_robin"})
+    wrong = Method(
+        "near", signals=({"name": "similarity", "of": {"name": "length"}},), selector={"name": "round_robin"}
+    )
     with pytest.raises(KindError, match="length measures a score"):
         build(wrong)
     nobody = Method("near", signals=({"name": "similarity", "of": {"name": "embd"}},), selector={"name": "round_robin"})

@@ -26,7 +26,9 @@ def with_modules(source: str, folder: Path, *modules: tuple[str, dict], window: 
     for i, (kind, config) in enumerate(modules, start=1):
         (folder / f"{i}_{kind}").mkdir()
         (folder / f"{i}_{kind}" / "config.json").write_text(json.dumps(config))
-        listing.append({"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"})
+        listing.append(
+            {"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        )
     (folder / "modules.json").write_text(json.dumps(listing))
     if window:
         (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": window}))
@@ -75,7 +77,10 @@ def test_a_layer_after_pooling_is_applied_and_can_be_left_out(tiny_encoder: str,
 
 
 def test_long_texts_are_cut_on_the_right_and_said_to_be(tiny_encoder: str):
-    long, short = encoder.tokenise(tiny_encoder, ["keys and boats " * 50, "keys"], 10), encoder.tokenise(tiny_encoder, ["keys"], 10)
+    long, short = (
+        encoder.tokenise(tiny_encoder, ["keys and boats " * 50, "keys"], 10),
+        encoder.tokenise(tiny_encoder, ["keys"], 10),
+    )
     assert long.lengths()[0] == 10
     whole = encoder.tokenise(tiny_encoder, ["keys and boats " * 9], 96)
     assert long.cut[0] > 50
@@ -93,7 +98,12 @@ def test_families_without_a_price_are_counted_from_their_modules(tmp_path: Path,
     from transformers import ElectraConfig, ElectraModel
 
     config = ElectraConfig(
-        vocab_size=50, embedding_size=16, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32
+        vocab_size=50,
+        embedding_size=16,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
     )
     ElectraModel(config).save_pretrained(tmp_path)
     arch = encoder.architecture(str(tmp_path))

@@ -23,7 +23,12 @@ def by_definition(path: str, rows: Pool, pooling: str) -> np.ndarray:
     for i in range(len(rows)):
         ids, _ = tokens.row(i)
         with torch.inference_mode():
-            h = opened.model.base_model(torch.from_numpy(ids.astype(np.int64))[None]).last_hidden_state[0].double().numpy()
+            h = (
+                opened.model.base_model(torch.from_numpy(ids.astype(np.int64))[None])
+                .last_hidden_state[0]
+                .double()
+                .numpy()
+            )
         u = np.arange(1, len(ids) + 1)[:, None]
         out.append({"weighted": (u * h).sum(0) / u.sum(), "mean": h.mean(0), "last": h[-1], "cls": h[0]}[pooling])
     return np.array(out)

@@ -32,7 +32,9 @@ def test_a_product_is_summed_over_turns():
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(PoolError, match=r"row 'row-1': no column called 'qualty'.*Did you mean 'quality'.*Known: q, quality"):
+    with pytest.raises(
+        PoolError, match=r"row 'row-1': no column called 'qualty'.*Did you mean 'quality'.*Known: q, quality"
+    ):
         values(pool_of({"qualty": 1}, {"quality": 1, "q": 2}), column="qualty")
 
 

@@ -15,7 +15,9 @@ from thresher.signals.embed import Embed
 
 
 def pool_of(*answers: str, ask: str = "Why?") -> Pool:
-    return Pool.from_messages([[{"role": "user", "content": ask}, {"role": "assistant", "content": a}] for a in answers])
+    return Pool.from_messages(
+        [[{"role": "user", "content": ask}, {"role": "assistant", "content": a}] for a in answers]
+    )
 
 
 def vectors(signal: Embed, pool: Pool, tmp_path) -> np.ndarray:

@@ -40,7 +40,15 @@ def prices(n: int) -> pipeline.Prices:
 
 def choose(signals, selector, store: Store, pool: Pool = POOL, target: Pool = TARGET, **how):
     return pipeline.select(
-        signals, selector, pool, target, budget=Budget(2.0, "examples"), prices=prices(len(pool)), seed=0, store=store, **how
+        signals,
+        selector,
+        pool,
+        target,
+        budget=Budget(2.0, "examples"),
+        prices=prices(len(pool)),
+        seed=0,
+        store=store,
+        **how,
     )
 
 
@@ -142,7 +150,9 @@ def test_a_feature_that_two_signals_rest_on_is_billed_once(tiny_encoder, store: 
 
 def test_over_its_byte_budget_it_says_what_would_fit(store: Store):
     small = Similarity(max_bytes=50.0)
-    with pytest.raises(PoolError, match=r"6 rows to 3 targets are 72 bytes.*fewer target rows, set per = group.*max_bytes"):
+    with pytest.raises(
+        PoolError, match=r"6 rows to 3 targets are 72 bytes.*fewer target rows, set per = group.*max_bytes"
+    ):
         pipeline.measure(small, POOL, TARGET, store=store)
     with pytest.raises(PoolError, match="fewer target rows, or raise max_bytes"):
         pipeline.measure(Similarity(max_bytes=40.0, per="group"), POOL, TARGET, store=store)

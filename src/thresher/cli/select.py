@@ -33,8 +33,8 @@ from thresher.cli import _options as options
 def command(
     method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None,
     encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...], format_: str | None,
-    group: str | None, skip_bad: bool, keep_target_rows: bool, hardware: str | None, usd_per_hour: float | None, trust_remote_code: bool,
-    store: str | None, as_json: bool,
+    group: str | None, skip_bad: bool, keep_target_rows: bool, hardware: str | None,
+    usd_per_hour: float | None, trust_remote_code: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
     from thresher import choosing, methods
