@@ -58,7 +58,10 @@ def main() -> None:
     lines = []
     for target in args.targets:
         sources = Sources(
-            pool=str(sample), target=(str(DATA / f"targets/{target}.val.jsonl.gz"),), scorer=scorer, encoder=args.encoder
+            pool=str(sample),
+            target=(str(DATA / f"targets/{target}.val.jsonl.gz"),),
+            scorer=scorer,
+            encoder=args.encoder,
         )
         setting = Setting.open(sources, store=store)
         names = np.array([*setting.pool.group_names, ""])[setting.pool.group_index()]

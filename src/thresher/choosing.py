@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 import thresher
 from thresher import building, methods, pipeline
+from thresher.compute import bill
 from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
 from thresher.core.method import Kind, Selector, Signal, Subset, describe, name_of
@@ -67,7 +68,7 @@ class Choice:
     @property
     def selection_flops(self) -> float:
         """What choosing cost: counted while it ran, whether now or by an earlier command."""
-        return sum(receipt.flops for receipt in self.selection.receipts)
+        return bill.charged_flops(self.selection.receipts)
 
 
 def choose(
@@ -225,6 +226,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
                 "training_flops": choice.training_flops,
             },
             "measured": {"selection_flops": choice.selection_flops,
+                         "shared_flops": sum(r.flops for r in selection.receipts if r.shared),
                          "selection_seconds": sum(r.seconds for r in selection.receipts)},
             "stages": [receipt.to_dict() for receipt in selection.receipts],
             "hardware": model.hardware.name,

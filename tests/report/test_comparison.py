@@ -12,7 +12,8 @@ from thresher.errors import StoreError
 from thresher.report import comparison, page
 from thresher.setting import Setting, Sources
 
-FACTS = [f"the {colour} {thing} is {size}" for colour in ("red", "blue") for thing in ("house", "boat") for size in "abc"]
+THINGS = [f"{colour} {thing}" for colour in ("red", "blue") for thing in ("house", "boat")]
+FACTS = [f"the {thing} is {size}" for thing in THINGS for size in "abc"]
 
 
 @pytest.fixture
@@ -61,4 +62,4 @@ def test_the_page_shows_both(selections):
 
 
 def _rows(folder):
-    return {line for line in (folder / "selected.jsonl").read_text().splitlines()}
+    return set((folder / "selected.jsonl").read_text().splitlines())

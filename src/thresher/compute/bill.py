@@ -21,6 +21,11 @@ def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost
     return Cost.total(signal.cost(signal.sizes(pool, target)) for signal in distinct)
 
 
+def charged_flops(receipts: Iterable[Receipt], *, uses: int = 1) -> float:
+    """FLOPs of a method's receipts; what it shares is charged fully, or split over the `uses` methods that share it."""
+    return sum(receipt.flops / (uses if receipt.shared else 1) for receipt in receipts)
+
+
 def sizes(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Load:
     """What a selector's price depends on."""
     loads = [signal.sizes(pool, target) for signal in signals]
