@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -173,18 +173,22 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
             yield job, work(job)
         return
     threads = spec.threads or max(1, (os.cpu_count() or 1) // workers)
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(
-        threads
-    )  # workers inherit it before torch loads
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # before the workers load torch
+    for some in batched(left, workers * JOBS_PER_PROCESS):
+        yield from _side_by_side(some, workers, threads)
+
+
+def _side_by_side(jobs: Sequence[Job], workers: int, threads: int) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
+    """Some jobs in new processes, which end with them (the executor's own recycling can hang: LOG.md).
+
+    Raises:
+        ThresherError: a worker was killed.
+    """
     executor = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=settle,
-        initargs=(threads,),
-        max_tasks_per_child=JOBS_PER_PROCESS,
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=settle, initargs=(threads,)
     )
     try:
-        futures = {executor.submit(work, job): job for job in left}
+        futures = {executor.submit(work, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
@@ -194,3 +198,9 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
         ) from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def batched(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:
+    """Jobs, some at a time."""
+    for start in range(0, len(jobs), size):
+        yield jobs[start : start + size]
