@@ -45,7 +45,20 @@ ARROWS: dict[str, set[str]] = {
     "methods": {"core"},  # the table only: `thresher methods` loads nothing heavy
     "errors": set(),
 }
-TOP = {"building", "nearest", "setting", "choosing", "reasons", "spec", "job", "run", "cli", "__main__", "__init__"}
+TOP = {
+    "building",
+    "card",
+    "nearest",
+    "setting",
+    "choosing",
+    "reasons",
+    "spec",
+    "job",
+    "run",
+    "cli",
+    "__main__",
+    "__init__",
+}
 HEAVY = {
     "torch",
     "transformers",

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import thresher
 from thresher import building, methods, pipeline
+from thresher.card import card
 from thresher.compute import bill
 from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
-from thresher.core.method import Kind, Selector, Signal, Subset, describe, name_of
+from thresher.core.method import Kind, Selector, Signal, name_of
 from thresher.core.store import writing
 from thresher.data.export import write_selected
 from thresher.errors import BudgetError, PoolError, StoreError
 from thresher.methods import Method
 from thresher.models import load
-from thresher.models.device import choose_device, choose_dtype
 from thresher.nearest import nearest_targets
 from thresher.pipeline import Selection
 from thresher.reasons import reasons
 from thresher.setting import Setting
-
-LIBRARIES = ("torch", "transformers", "peft", "numpy", "pyarrow", "bm25s")
 
 
 @dataclass(frozen=True)
@@ -177,114 +171,3 @@ def _spread(values: np.ndarray, kept: np.ndarray, n: int) -> pa.Array:
     missing = np.ones(n, dtype=bool)
     missing[kept] = False
     return pa.array(full, mask=missing)
-
-
-def card(choice: Choice, command: str) -> dict[str, Any]:
-    """All that is needed to get the subset again, and to judge it."""
-    setting, selection = choice.setting, choice.selection
-    model = setting.cost_model(selection.budget.unit)
-    used = float(selection.price[choice.index].sum())
-    left = selection.budget.amount - selection.spent
-    reasons_left_out: dict[str, int] = {}
-    for reason in selection.excluded.values():
-        reasons_left_out[reason] = reasons_left_out.get(reason, 0) + 1
-    return {
-        "thresher": thresher.__version__,
-        "command": command,
-        "method": choice.method.name,
-        "signals": [describe(signal) for signal in choice.signals],
-        "selector": describe(choice.selector),
-        "accounts": selection.accounts,
-        "by_group": choice.method.by_group,
-        "seed": choice.seed,
-        "request": {
-            "sources": asdict(setting.sources), "budget": choice.budget_text, "overrides": dict(choice.overrides),
-            "recipe": setting.recipe.to_dict(),
-        },
-        "pool": _about_pool(setting),
-        "target": None if setting.target is None else {
-            "name": setting.target.name, "rows": len(setting.target), "fingerprint": setting.target.fingerprint,
-            "groups": setting.target.group_names,
-        },
-        "model": _about_model(setting.sources.model, setting.model),
-        "scorer": _about_model(setting.sources.scorer, setting.scorer),
-        "encoder": _about_encoder(setting.sources.encoder, setting.encoder),
-        "budget": {
-            "asked": choice.budget_text, "unit": selection.budget.unit, "amount": selection.budget.amount,
-            "selection": selection.spent, "left_for_training": left, "training": used, "unspent": left - used,
-        },
-        "chosen": {
-            "rows": len(selection.subset),
-            "tokens": None if setting.model is None else int(setting.encoded.lengths()[choice.index].sum()),
-            "groups": _groups(setting.pool, selection.subset),
-        },
-        "left_out": reasons_left_out,
-        "notes": list(selection.subset.notes),
-        "cost": {
-            "estimated": {
-                "selection_flops": selection.estimate.flops, "selection_cpu_seconds": selection.estimate.cpu_seconds,
-                "training_flops": choice.training_flops,
-            },
-            "measured": {"selection_flops": choice.selection_flops,
-                         "shared_flops": sum(r.flops for r in selection.receipts if r.shared),
-                         "selection_seconds": sum(r.seconds for r in selection.receipts)},
-            "stages": [receipt.to_dict() for receipt in selection.receipts],
-            "hardware": model.hardware.name,
-        },
-        "versions": {"python": platform.python_version(), **_versions()},
-    }  # fmt: skip
-
-
-def _about_pool(setting: Setting) -> dict[str, Any]:
-    pool = setting.pool
-    about: dict[str, Any] = {
-        "name": pool.name, "format": pool.format, "rows": len(pool), "fingerprint": pool.fingerprint,
-        "skipped": len(pool.skipped), "skipped_first": [asdict(row) for row in pool.skipped[:10]],
-        "notes": list(pool.notes),
-    }  # fmt: skip
-    if setting.model is not None:
-        cut = setting.encoded.cut
-        about |= {"tokens": int(setting.encoded.lengths().sum()), "template": setting.encoded.template,
-                  "truncated": {"rows": int((cut > 0).sum()), "tokens": int(cut.sum())}}  # fmt: skip
-    return about
-
-
-def _about_model(name: str | None, path: str | None) -> dict[str, Any] | None:
-    if name is None or path is None:
-        return None
-    chosen = {"device": choose_device("auto")}
-    chosen["dtype"] = choose_dtype("auto", chosen["device"], load.architecture(path))
-    chosen["padding"] = load.padding(load.open_tokenizer(path))[1]
-    params = load.architecture(path).params
-    return {"name": name, "sha256": load.weights_hash(path), "params": params, **chosen, "about": load.about(path)}
-
-
-def _about_encoder(name: str | None, path: str | None) -> dict[str, Any] | None:
-    if name is None or path is None:
-        return None
-    from thresher.models import encoder
-
-    return {"name": name, "sha256": encoder.encoder_hash(path), "params": encoder.architecture(path).params}
-
-
-def _groups(pool: Any, subset: Subset) -> dict[str, int]:  # noqa: ANN401
-    names = np.array([*pool.group_names, "(none)"], dtype=object)
-    found, counts = np.unique(pool.group_index()[subset.index], return_counts=True)
-    return {str(names[g]): int(c) for g, c in zip(found, counts, strict=True)} if pool.group_names else {}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def command_line() -> str:
-    """The command that is running, as a user would type it."""
-    import shlex
-
-    return shlex.join(["thresher", *sys.argv[1:]])

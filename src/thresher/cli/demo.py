@@ -17,7 +17,7 @@ from thresher.cli import _options as options
 @options.as_json
 def command(out: Path, as_json: bool) -> None:
     """Five methods, two budgets, two seeds on a pool with a planted truth: which was worth its compute?"""
-    from thresher import choosing
+    from thresher.card import command_line
     from thresher.cli import _tables
     from thresher.core.store import Store
     from thresher.run import run
@@ -26,7 +26,7 @@ def command(out: Path, as_json: bool) -> None:
     with as_file(files("thresher") / "demo.yaml") as recipe:
         spec = Spec.read(recipe)
     say = lambda line: click.echo(line, err=True)  # noqa: E731
-    folder = run(spec, out / "run", store=Store(out / "store"), command=choosing.command_line(), say=say)
+    folder = run(spec, out / "run", store=Store(out / "store"), command=command_line(), say=say)
     if not as_json:
         _truth(folder / "selections")
     _tables.finish(folder, as_json)

@@ -32,6 +32,7 @@ def command(
 ) -> None:
     """Choose again what CARD says was chosen, and compare."""
     from thresher import choosing
+    from thresher.card import command_line
     from thresher.setting import Setting, Sources
     from thresher.training.recipe import Recipe
 
@@ -53,7 +54,7 @@ def command(
     choice = choosing.choose(
         setting, old["method"], request["budget"], seed=old["seed"], overrides=request["overrides"]
     )
-    new = choosing.write(choice, out, command=choosing.command_line())
+    new = choosing.write(choice, out, command=command_line())
     for what in ("model", "scorer", "encoder"):
         if old.get(what) and new[what]:
             _same(f"{what} weights", old[what]["sha256"], new[what]["sha256"])

@@ -18,7 +18,7 @@ from thresher.cli import _options as options
 @options.as_json
 def command(recipe: Path, out: Path, workers: int | None, store: str | None, as_json: bool) -> None:
     """Do what RECIPE says: choose, train, evaluate, compare. Interrupted, it goes on where it stopped."""
-    from thresher import choosing
+    from thresher.card import command_line
     from thresher.cli import _tables
     from thresher.run import run
     from thresher.spec import Spec
@@ -27,5 +27,5 @@ def command(recipe: Path, out: Path, workers: int | None, store: str | None, as_
     if workers:
         spec = replace(spec, workers=workers)
     say = lambda line: click.echo(line, err=True)  # noqa: E731
-    folder = run(spec, out, store=options.store_of(store), command=choosing.command_line(), say=say)
+    folder = run(spec, out, store=options.store_of(store), command=command_line(), say=say)
     _tables.finish(folder, as_json)

@@ -38,6 +38,7 @@ def command(
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
     from thresher import choosing, methods
+    from thresher.card import command_line
     from thresher.compute.local import Local, progress_bar
     from thresher.setting import Setting, Sources
 
@@ -52,7 +53,7 @@ def command(
         choice = choosing.choose(
             setting, method, budget, seed=seed, overrides=options.set_fields(overrides), mapper=Local(advance)
         )
-    card = choosing.write(choice, out, command=choosing.command_line())
+    card = choosing.write(choice, out, command=command_line())
     if as_json:
         options.print_json(card)
     else:
