@@ -52,7 +52,7 @@ def load_pool(
     if format is not None:
         converter(format)
     files, stream = _open(str(source))
-    name = name or str(source)
+    name = name or _short(str(source))
     options = {"version": VERSION, "format": format, "group": group, "skip_bad": skip_bad, "name": name}
     path = cache / "pools" / f"{_hash(files, options)}.arrow"
     if not path.exists():
@@ -61,6 +61,11 @@ def load_pool(
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(stream, plan, path, name)
     return Pool.open(path)
+
+
+def _short(source: str) -> str:
+    """What a pool is called: the file's or folder's own name, without where it lies."""
+    return source if source in DEMO or source.startswith("hub:") else Path(source).name
 
 
 def _open(source: str) -> tuple[Sequence[Path | bytes], Iterator[Chunk]]:
