@@ -185,3 +185,15 @@ def test_accelerate_launch_trains(tiny_model: str, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert (out / "config.json").exists()
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_seed_decides_the_order_of_rows_also_where_rows_of_like_length_go_together(tiny_model, tiny_pool, tmp_path):
+    """Two seeds that train on the same order would make a paired comparison look surer than it is."""
+    recipe = Recipe(epochs=1.0, batch_size=4, micro_batch=2, learning_rate=1e-2, max_tokens=64)
+    hashes = []
+    for seed in (0, 1, 0):
+        out = tmp_path / f"{len(hashes)}"
+        train(tiny_model, [(tiny_pool, recipe)], seed=seed, out=out)
+        hashes.append(load.weights_hash(str(out)))
+    assert hashes[0] != hashes[1], "the seed changes nothing"
+    assert hashes[0] == hashes[2], "one seed, one order"

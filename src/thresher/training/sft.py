@@ -16,6 +16,7 @@ import torch
 from accelerate import PartialState
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from thresher.compute import meter
 from thresher.compute.flops import Architecture
@@ -29,6 +30,7 @@ from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
 from thresher.training.recipe import Recipe, step_flops, total_flops
 
+EPOCHS_APART = 100_003  # the sampler adds the epoch to its seed: no epoch of one seed is another's of the next
 DONE = "thresher-training.json"  # the last file a finished training writes
 
 
@@ -241,6 +243,13 @@ class _CountingTrainer(Trainer):
     """The Trainer, with every batch it runs on the meter."""
 
     priced: Any
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:  # noqa: ANN401
+        """The Trainer's own, but that rows of like length are shuffled by the run's seed: it always takes 42."""
+        sampler = super()._get_train_sampler(train_dataset)
+        if isinstance(sampler, BatchRebalanceSampler):
+            sampler.seed = EPOCHS_APART * int(self.args.data_seed or 0)
+        return sampler
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
