@@ -17,9 +17,11 @@ from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import BudgetError, KindError, NonFinite, PoolError
+from thresher.selectors.k_center import KCenter
 from thresher.selectors.max_affinity import MaxAffinity
 from thresher.selectors.mean_affinity import MeanAffinity
 from thresher.selectors.top_k import TopK
+from thresher.signals.hashed_ngrams import HashedNgrams
 
 calls: list[int] = []
 
@@ -145,3 +147,14 @@ def test_kinds_that_do_not_fit_and_a_missing_target(tiny_pool: Pool, store: Stor
         choose(tiny_pool, store, Budget(3.0, "examples"), selector=MaxAffinity())
     with pytest.raises(PoolError, match="needs|Name one with --target"):
         pipeline.measure(Nearness(), tiny_pool, store=store)
+
+
+def test_what_choosing_itself_costs_is_on_the_receipt(tiny_pool, store):
+    """k-center reads every feature once a choice: 2 n k d, which no model's meter sees."""
+    n = len(tiny_pool)
+    model = CostModel(Hardware("none", 1.0, 1.0, 0.0, 0.0, ""))
+    prices = pipeline.Prices(np.ones(n, dtype=np.int64), np.ones(n), model)
+    chosen = pipeline.select(
+        [HashedNgrams(d=64)], KCenter(), tiny_pool, budget=Budget(5.0, "examples"), prices=prices, seed=0, store=store
+    )
+    assert chosen.receipts[-1].flops >= 2 * n * 5 * 64

@@ -201,7 +201,8 @@ def select(
     if len(kept) == 0:
         raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
     rows = pool if len(kept) == len(pool) else pool.without(excluded)
-    estimate = bill.price_of(signals, rows, target) + selector.cost(bill.sizes(signals, rows, target))
+    sizes = bill.sizes(signals, rows, target)
+    estimate = bill.price_of(signals, rows, target) + selector.cost(sizes)
     unit_price = price(budget.unit, prices.tokens, prices.train_flops, prices.model)  # (n,)
     spent = prices.model.in_unit(estimate, budget.unit) if budget.pays_for_selection else 0.0
     left = budget.after(spent) if budget.pays_for_selection else budget
@@ -218,6 +219,8 @@ def select(
     ]
     with meter.block(name_of(selector), kind="cpu") as block:
         chosen = selector.choose(*values, price=unit_price[kept], budget=left.amount, rng=stream(selector, seed))
+        # selectors see arrays only and cannot count: their own formula, with the rows they did choose
+        meter.count(flops=selector.cost(replace(sizes, k=len(chosen))).flops)
     return Selection(
         subset=replace(chosen, index=kept[chosen.index]),
         order=chosen,
