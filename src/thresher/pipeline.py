@@ -152,7 +152,6 @@ class Selection:
     """What was chosen from a pool, from which numbers, and what the choosing cost."""
 
     subset: Subset  # index into the whole pool
-    order: Subset  # as the subset, for as far as the selector ordered rows that fit
     values: dict[str, np.ndarray]  # by signal name, rows as in `kept`
     kept: Int[np.ndarray, " m"]  # rows that could be chosen
     excluded: dict[int, str]  # row -> reason
@@ -188,7 +187,7 @@ def select(
     Raises:
         KindError: signals and selector do not fit together.
         BudgetError: choosing alone costs more than the budget, or no row fits.
-        PoolError: nothing can be read, or chosen, from it.
+        PoolError: no row can be chosen.
     """
     check_kinds(signals, selector)
     excluded = dict(excluded or {})
@@ -223,7 +222,6 @@ def select(
         meter.count(flops=selector.cost(replace(sizes, k=len(chosen))).flops)
     return Selection(
         subset=replace(chosen, index=kept[chosen.index]),
-        order=chosen,
         values={name_of(signal): value for signal, value in zip(signals, values, strict=True)},
         kept=kept,
         excluded=excluded,

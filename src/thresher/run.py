@@ -65,7 +65,7 @@ def _claim(out: Path, spec: Spec, setting: Setting, command: str) -> None:
     """run.json: what this folder is; a folder of another run is refused.
 
     Raises:
-        StoreError: it cannot be used, or is another one.
+        StoreError: the folder is another run's, or holds something else.
     """
     model = setting.model
     assert model is not None, "a run has a model"
@@ -158,7 +158,7 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
     """Each job as it finishes; those of an earlier run first.
 
     Raises:
-        ThresherError: it cannot go on; the message says why.
+        ThresherError: a worker was killed.
     """
     left = []
     for job in jobs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -56,8 +56,6 @@ class Setting:
     encoder: str | None
     recipe: Recipe
     also_in_target: tuple[int, ...] = ()
-    device: str = "auto"
-    _memo: dict = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, sources: Sources, *, store: Store, recipe: Recipe | None = None) -> Setting:
@@ -66,7 +64,7 @@ class Setting:
         Raises:
             PoolError: a pool or target that cannot be used.
             ModelError: a model that is not there.
-            ThresherError: it cannot go on; the message says why.
+            ThresherError: every row of the pool also stands in the target.
         """
         pool = load_pool(
             sources.pool, cache=store.root, format=sources.format, group=sources.group, skip_bad=sources.skip_bad

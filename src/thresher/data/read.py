@@ -72,7 +72,7 @@ def _open(source: str) -> tuple[Sequence[Path | bytes], Iterator[Chunk]]:
     """(what its content depends on, its records).
 
     Raises:
-        PoolError: nothing can be read, or chosen, from it.
+        PoolError: there is no such file.
     """
     if source in DEMO:
         from thresher.data import synthetic
@@ -120,7 +120,7 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
     """Stream into a file beside the path, then add what is only known at the end, then rename.
 
     Raises:
-        PoolError: nothing can be read, or chosen, from it.
+        PoolError: not one row could be read.
     """
     rows, whole = (path.with_name(f".{path.stem}.{os.getpid()}.{part}.part") for part in ("rows", "whole"))
     try:
