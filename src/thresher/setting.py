@@ -15,9 +15,10 @@ from thresher.compute.cost_model import CostModel
 from thresher.core.budget import Budget
 from thresher.core.pool import Pool
 from thresher.core.store import Store
+from thresher.core.suggest import unknown
 from thresher.data.check import rows_also_in
 from thresher.data.read import load_pool
-from thresher.errors import BudgetError, ThresherError
+from thresher.errors import BudgetError, PoolError, ThresherError
 from thresher.methods import Method
 from thresher.models import load
 from thresher.pipeline import Prices
@@ -35,6 +36,7 @@ class Sources:
     encoder: str | None = None
     format: str | None = None
     group: str | None = None
+    only: tuple[str, ...] = ()  # groups that are kept; none means every row
     skip_bad: bool = False
     keep_target_rows: bool = False
     hardware: str | None = None
@@ -69,6 +71,7 @@ class Setting:
         pool = load_pool(
             sources.pool, cache=store.root, format=sources.format, group=sources.group, skip_bad=sources.skip_bad
         )
+        pool = of_groups(pool, sources.only) if sources.only else pool
         target = open_target(sources.target, store.root, skip_bad=sources.skip_bad)
         also = rows_also_in(pool, target)[0] if target is not None else np.zeros(0, dtype=np.int64)
         if target is not None and len(also) == len(pool):
@@ -159,6 +162,19 @@ class Setting:
         except ThresherError:
             return float("inf")
         return self.cost_model(budget.unit).in_unit(cost, budget.unit)
+
+
+def of_groups(pool: Pool, names: Sequence[str]) -> Pool:
+    """The rows of some groups, in their order.
+
+    Raises:
+        PoolError: the pool has no such group.
+    """
+    groups = pool.group_names
+    for name in names:
+        if name not in groups:
+            raise PoolError(f"{pool.name}: " + unknown("group", name, groups))
+    return pool.take(np.flatnonzero(np.isin(pool.group_index(), [groups.index(name) for name in names])))
 
 
 def open_target(sources: Sequence[str], cache: Path, *, skip_bad: bool = False) -> Pool | None:

@@ -92,6 +92,8 @@ class Spec:
         named = {key: values[key] for key in source_names if key in values}
         target = named.get("target") or ()
         named["target"] = tuple(_path(t, folder) for t in ([target] if isinstance(target, str) else target))
+        only = named.get("only") or ()
+        named["only"] = tuple(map(str, _listed(only)))
         named["pool"] = _path(named["pool"], folder)
         recipe = values.get("recipe") or {}
         return cls(

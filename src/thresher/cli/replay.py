@@ -43,7 +43,8 @@ def command(
             "version, or pass --other-version to try and compare."
         )
     request = old["request"]
-    named = {**request["sources"], "target": tuple(targets or request["sources"]["target"])}
+    told = request["sources"]
+    named = {**told, "target": tuple(targets or told["target"]), "only": tuple(told.get("only", ()))}
     setting = Setting.open(
         Sources(**(named | ({"pool": pool} if pool else {}))), store=options.store_of(store),
         recipe=Recipe.from_dict(request["recipe"]),
