@@ -43,6 +43,11 @@ def test_a_field_of_an_inner_signal_can_be_set(key: str):
     assert "prefix" not in LINE["of"], "the method's own line is as it was"
 
 
+def test_a_field_set_by_its_place_keeps_those_set_after_it():
+    (similarity,), _ = build(overrides={"of.prefix": "Find: ", "text": "answer"})
+    assert (similarity.of.prefix, similarity.of.text) == ("Find: ", "answer")
+
+
 def test_a_field_goes_wherever_it_exists():
     line = {**LINE, "target_of": {"name": "embed", "encoder": "@encoder"}}
     (similarity,), _ = build(

@@ -46,7 +46,7 @@ def synthetic(selector: Selector, n: int = N, seed: int = 0) -> list[np.ndarray]
     aim = place[rng.integers(0, n, Q)] + 0.3 * rng.normal(size=(Q, D))  # (q, d)
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (place, aim)]
     made = {
-        "score": rng.normal(2.0, 1.0, n) - (20.0 if getattr(selector, "cap", None) is not None else 0.0),
+        "score": rng.normal(2.0, 1.0, n) - 20.0 * any(getattr(selector, f, None) is not None for f in ("cap", "most")),
         "label": np.minimum(rng.geometric(0.4, n), 6) - 1,
         "affinity": unit[0] @ unit[1].T,
         "feature": place if getattr(selector, "reading", "") != "pool" else np.eye(n) + 0.01 * rng.normal(size=(n, n)),

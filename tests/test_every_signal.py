@@ -7,7 +7,7 @@ Fields called `model` or `encoder` are filled with a tiny model; what else has n
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -37,9 +37,18 @@ def _cases() -> dict[str, dict[str, Any]]:
         found[name] = {"name": name, **{model: f"@{model}" for model in MODELS if model in own}, **cls.example}
     for method in methods.table().values():
         for line in method.signals:
-            found[f"{method.name}'s {line['name']}"] = {**found[str(line["name"])], **line}
+            found[f"{method.name}'s {line['name']}"] = _under(line, found[str(line["name"])])
     plain = [found[name] for name in registry.names("signals")]
     return {name: line for name, line in found.items() if "'s " not in name or line not in plain}
+
+
+def _under(line: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    """The line, and what it does not say from the example, in inner tables too."""
+    filled = {**example, **line}
+    for key, value in line.items():
+        if isinstance(value, Mapping) and isinstance(example.get(key), Mapping):
+            filled[key] = _under(value, example[key])
+    return filled
 
 
 CASES = _cases()

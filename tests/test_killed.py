@@ -96,7 +96,7 @@ def parts(store: Path) -> int:
 
 
 POINTS: dict[str, Callable[[Path], bool]] = {
-    "while the scorer is trained": lambda store: bool(list(store.glob("loss-*.part/own/scorer.part"))),
+    "while the scorer is trained": lambda store: bool(list(store.glob("_tuned_model-*.part/own/scorer.part"))),
     "after one part": lambda store: parts(store) >= 1,
     "after seven parts": lambda store: parts(store) >= 7,
 }
@@ -109,7 +109,7 @@ def test_killed_again_and_again_it_leaves_the_same_bytes(world: Path, uninterrup
     for reached in POINTS.values():
         kill_when(start(world, store, *select(out), pause=0.1), lambda reached=reached: reached(store))
         assert not out.exists(), "nothing is in --out before it is whole"
-        assert list(store.glob("loss-*.part")), "what is unfinished is called .part"
+        assert list(store.glob("*.part")), "what is unfinished is called .part"
         assert not [p for p in store.glob("loss-*") if p.suffix != ".part"]
     assert parts(store) < ROWS // PART, "the last kill came too late to show anything"
     finish(start(world, store, *select(out)))

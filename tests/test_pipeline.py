@@ -13,14 +13,19 @@ from thresher.compute.cost_model import CostModel
 from thresher.compute.hardware import Hardware
 from thresher.core.budget import Budget
 from thresher.core.cost import Cost, Load
-from thresher.core.method import Kind, Signal
+from thresher.core.method import Kind, Signal, name_of
 from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import BudgetError, KindError, NonFinite, PoolError
+from thresher.selectors.filtered_uniform import FilteredUniform
+from thresher.selectors.gumbel_top_k import GumbelTopK
 from thresher.selectors.k_center import KCenter
 from thresher.selectors.max_affinity import MaxAffinity
 from thresher.selectors.mean_affinity import MeanAffinity
+from thresher.selectors.stratified import Stratified
 from thresher.selectors.top_k import TopK
+from thresher.selectors.uniform import Uniform
+from thresher.signals.group import Group
 from thresher.signals.hashed_ngrams import HashedNgrams
 
 calls: list[int] = []
@@ -147,6 +152,25 @@ def test_kinds_that_do_not_fit_and_a_missing_target(tiny_pool: Pool, store: Stor
         choose(tiny_pool, store, Budget(3.0, "examples"), selector=MaxAffinity())
     with pytest.raises(PoolError, match="needs|Name one with --target"):
         pipeline.measure(Nearness(), tiny_pool, store=store)
+
+
+@pytest.mark.parametrize("selector", [Uniform(), FilteredUniform(), GumbelTopK(), Stratified()], ids=name_of)
+def test_what_is_drawn_hangs_on_ids_and_not_on_the_order_of_the_pool(selector, tiny_pool: Pool, store: Store):
+    """METHODS 1.1: permuting the pool permutes the answer, also of what draws."""
+    signals = {(): [], ("score",): [Number()], ("label",): [Group()]}[selector.needs]
+    shuffled = np.random.default_rng(2).permutation(len(tiny_pool))
+    answers = []
+    for pool in (tiny_pool, tiny_pool.take(shuffled)):
+        chosen = choose(pool, store, Budget(12.0, "examples"), signals=signals, selector=selector).subset
+        answers.append([pool.ids()[i] for i in chosen.index])
+    assert answers[0] == answers[1]
+    assert answers[0] != sorted(answers[0])
+
+
+def test_the_pools_order_is_kept_where_it_is_asked_for(tiny_pool: Pool, store: Store):
+    moved = tiny_pool.take(np.arange(len(tiny_pool))[::-1])
+    plain = choose(moved, store, Budget(9.0, "examples"), signals=[], selector=Uniform(shuffle=False))
+    assert plain.subset.index.tolist() == list(range(9))
 
 
 def test_what_choosing_itself_costs_is_on_the_receipt(tiny_pool, store):

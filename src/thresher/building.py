@@ -42,7 +42,7 @@ def build(
 
 def _made(folder: str, line: Mapping[str, Any]) -> Any:  # noqa: ANN401
     name = str(line["name"])
-    return _instance(registry.get(folder, name), name, {key: value for key, value in line.items() if key != "name"})
+    return instance(registry.get(folder, name), name, {key: value for key, value in line.items() if key != "name"})
 
 
 def _copied(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _override(parts: list[tuple[str, dict[str, Any]]], overrides: Mapping[str, o
             elif owner.startswith(line["name"] + ".") or owner in own:  # a field of a field, such as tuning.rows
                 outer = owner.removeprefix(line["name"] + ".")
                 if outer in own:
-                    line[outer] = {**dict(line.get(outer, {})), name: value}
+                    line.setdefault(outer, {})[name] = value  # in place: it may be a signal that is in `parts` too
                     hits += 1
         if not hits:
             raise UnknownName(unknown("field", key, known))
@@ -99,7 +99,7 @@ def _nested(folder: str, line: dict[str, Any]) -> list[tuple[str, dict[str, Any]
     return [(folder, line), *(one for value in inner for one in _nested("signals", value))]
 
 
-def _instance(cls: type, name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def instance(cls: type, name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """A method from plain values; a table becomes the dataclass the field is annotated with.
 
     Raises:
@@ -118,7 +118,7 @@ def _value(hint: Any, name: str, value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping) and "name" in value and Signal in (hint, *get_args(hint)):
         return _made("signals", value)
     if isinstance(value, Mapping) and is_dataclass(hint):
-        return _instance(hint, name, value)
+        return instance(hint, name, value)
     try:
         return fitted(hint, value)
     except ValueError as error:

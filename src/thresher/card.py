@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import thresher
-from thresher.core.method import Subset, describe
+from thresher.core.method import Subset, describe, name_of
 from thresher.core.pool import Pool
 from thresher.models import load
 from thresher.models.device import choose_device, choose_dtype
@@ -28,7 +28,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
     """All that is needed to get the subset again, and to judge it."""
     setting, selection = choice.setting, choice.selection
     model = setting.cost_model(selection.budget.unit)
-    used = float(selection.price[choice.index].sum())
+    used = float(selection.price[choice.trained].sum())
     left = selection.budget.amount - selection.spent
     reasons_left_out: dict[str, int] = {}
     for reason in selection.excluded.values():
@@ -41,6 +41,7 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
         "selector": describe(choice.selector),
         "accounts": selection.accounts,
         "by_group": choice.method.by_group,
+        "order": choice.method.order,
         "seed": choice.seed,
         "request": {
             "sources": asdict(setting.sources), "budget": choice.budget_text, "overrides": dict(choice.overrides),
@@ -60,11 +61,14 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
         },
         "chosen": {
             "rows": len(selection.subset),
-            "tokens": None if setting.model is None else int(setting.encoded.lengths()[choice.index].sum()),
+            "with_repeats": len(choice.trained),
+            "tokens": None if setting.model is None else int(setting.encoded.lengths()[choice.trained].sum()),
             "groups": _groups(setting.pool, selection.subset),
         },
         "left_out": reasons_left_out,
         "notes": list(selection.subset.notes),
+        "domains": None if choice.closest is None else choice.closest.to_dict(),
+        "diagnostics": _diagnostics(choice),
         "cost": {
             "estimated": {
                 "selection_flops": selection.estimate.flops, "selection_cpu_seconds": selection.estimate.cpu_seconds,
@@ -78,6 +82,18 @@ def card(choice: Choice, command: str) -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version(), **_versions()},
     }  # fmt: skip
+
+
+def _diagnostics(choice: Choice) -> dict[str, Any]:
+    """What signals say of the choice in their own terms, beside the rows that could have been chosen."""
+    setting, selection = choice.setting, choice.selection
+    rows = setting.pool.without(selection.excluded) if selection.excluded else setting.pool
+    chosen = np.searchsorted(selection.kept, choice.index)
+    found = {
+        name_of(signal): signal.diagnose(setting.store.own(selection.keys[name_of(signal)]), rows, chosen)
+        for signal in choice.signals
+    }
+    return {name: said for name, said in found.items() if said}
 
 
 def _about_pool(setting: Setting) -> dict[str, Any]:

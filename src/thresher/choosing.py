@@ -6,9 +6,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,23 @@ from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
 from thresher.core.method import Kind, Selector, Signal, name_of
 from thresher.core.store import writing
-from thresher.data.export import write_selected
-from thresher.errors import BudgetError, PoolError, StoreError
+from thresher.data.export import repeated, write_selected
+from thresher.errors import BudgetError, PoolError, StoreError, UnknownName
 from thresher.methods import Method
 from thresher.models import load
 from thresher.nearest import nearest_targets
 from thresher.pipeline import Selection
 from thresher.reasons import reasons
 from thresher.setting import Setting
+
+if TYPE_CHECKING:
+    from thresher.domains import Closest
+
+NOT_CHOSEN = {
+    "none": "trains on nothing, so there is nothing to choose. Evaluate the model as it is.",
+    "labelled": "trains on the target's labelled rows alone, so there is nothing to choose. Use `thresher train`.",
+    "target": "trains on the target's own text, so there is nothing to choose. Use `thresher train` on the target.",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Choice:
     budget_text: str
     seed: int
     overrides: Mapping[str, object]
+    closest: Closest | None = None  # sources, of a method that keeps some
 
     @property
     def index(self) -> np.ndarray:
@@ -50,13 +60,18 @@ class Choice:
         return self.selection.subset.index
 
     @property
+    def trained(self) -> np.ndarray:
+        """(m,) rows as they are trained on: those that count several times stand several times."""
+        return repeated(self.selection.subset)
+
+    @property
     def training_flops(self) -> float:
-        """The price of training on the chosen rows."""
+        """The price of training on the chosen rows, repeats included."""
         from thresher.training.recipe import total_flops
 
         if self.setting.model is None:
             return 0.0
-        lengths = self.setting.encoded.lengths()[self.index]
+        lengths = self.setting.encoded.lengths()[self.trained]
         return total_flops(self.setting.recipe, load.architecture(self.setting.model), lengths)
 
     @property
@@ -77,28 +92,73 @@ def choose(
         PoolError: the method needs a target or groups and there are none.
     """
     method = methods.get(name)
-    if method.train == "none":
-        raise PoolError("zero-shot trains on nothing, so there is nothing to choose. Evaluate the model as it is.")
+    if method.train in NOT_CHOSEN:
+        raise PoolError(f"{name} {NOT_CHOSEN[method.train]}")
     if "target" in method.needs and setting.target is None:
         raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
+    own, of_domains = _split(method, overrides or {})
     signals, selector = building.build(
-        method, model=setting.model, scorer=setting.scorer, encoder=setting.encoder, overrides=overrides
+        method, model=setting.model, scorer=setting.scorer, encoder=setting.encoder, overrides=own
     )
     budget = Budget.parse(budget_text, len(setting.pool))
     if method.train == "all":
         budget = Budget(float(len(setting.pool)), "examples")
     try:
+        closest = None if method.domains is None else _closest(setting, signals, of_domains, mapper)
+        spent = setting.cost_model(budget.unit).in_unit(closest.estimate, budget.unit) if closest else 0.0
         selection = pipeline.select(
             signals, selector, setting.pool, setting.target,
-            budget=budget, prices=setting.prices(budget), seed=seed, store=setting.store, by_group=method.by_group,
-            excluded=setting.excluded, mapper=mapper,
+            budget=budget.after(spent) if budget.pays_for_selection else budget, prices=setting.prices(budget),
+            seed=seed, store=setting.store, by_group=method.by_group, mapper=mapper,
+            excluded={**setting.excluded, **(closest.excluded if closest else {})},
         )  # fmt: skip
+        if closest is not None:
+            selection = _with_domains(selection, closest, budget, spent if budget.pays_for_selection else 0.0)
     except BudgetError as error:
         fitting = setting.affordable(budget, but=name) if budget.pays_for_selection else []
         if not fitting:
             raise
         raise BudgetError(f"{str(error).rstrip('.')}. Methods whose choosing fits: {', '.join(fitting)}.") from None
-    return Choice(setting, method, signals, selector, selection, budget_text, seed, dict(overrides or {}))
+    return Choice(setting, method, signals, selector, selection, budget_text, seed, dict(overrides or {}), closest)
+
+
+def _split(method: Method, overrides: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """Fields of signals and selector, and those of the sources that are kept.
+
+    Raises:
+        UnknownName: fields of sources, for a method that does not look at them.
+    """
+    found = {key.removeprefix("domains."): value for key, value in overrides.items() if key.startswith("domains.")}
+    if found and method.domains is None:
+        raise UnknownName(f"{method.name} chooses among all sources: it has no field domains.{next(iter(found))}.")
+    own = {key: value for key, value in overrides.items() if not key.startswith("domains.")}
+    return own, {**(method.domains or {}), **found}
+
+
+def _closest(
+    setting: Setting, signals: list[Signal], fields: Mapping[str, object], mapper: Mapper | None
+) -> Closest:
+    """The candidates of the sources that the transport signal finds closest."""
+    from thresher.domains import Domains, closest  # loads torch
+
+    signal: Any = signals[0]
+    assert setting.target is not None, "methods with domains need a target"
+    return closest(
+        setting.pool, setting.target, signal.of, settings=signal.settings(), store=setting.store, mapper=mapper,
+        how=building.instance(Domains, "domains", fields), excluded=setting.excluded,
+        allow_unconverged=signal.allow_unconverged,
+    )  # fmt: skip
+
+
+def _with_domains(selection: Selection, closest: Closest, budget: Budget, spent: float) -> Selection:
+    """With the sources' comparison on the bill, and a note of what the pool has become."""
+    kept = ", ".join(f"{line.source} ({line.candidates:,} rows)" for line in closest.table if line.kept)
+    note = f"candidates, and so what stands for the pre-training data, are rows of the closest sources only: {kept}"
+    return replace(
+        selection, subset=replace(selection.subset, notes=(*selection.subset.notes, note)), budget=budget,
+        spent=selection.spent + spent, receipts=[*closest.receipts, *selection.receipts],
+        estimate=selection.estimate + closest.estimate,
+    )  # fmt: skip
 
 
 def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:

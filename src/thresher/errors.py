@@ -12,12 +12,15 @@ ThresherError                 anything that is the user's to mend; the command l
 ├── RecipeError               a recipe file that cannot be used
 ├── ResultsError              a results table that cannot be read
 ├── StoreError                a store, card or output folder that cannot be used
-└── NonFinite                 a measurement that gave NaN or infinity, with the row ids
+├── NonFinite                 a measurement that gave NaN or infinity, with the row ids
+└── Unconverged               an iteration that did not reach its tolerance (exit code 1)
 """
 
 
 class ThresherError(Exception):
     """A mistake the user can mend: what was given, what is possible, what to do."""
+
+    exit_code = 2
 
 
 class PoolError(ThresherError):
@@ -79,3 +82,9 @@ class StoreError(ThresherError):
 
 class NonFinite(ThresherError):
     """A measurement that gave NaN or infinity."""
+
+
+class Unconverged(ThresherError):
+    """An iteration that did not reach its tolerance: nothing is passed off as its result."""
+
+    exit_code = 1

@@ -14,7 +14,8 @@ from thresher.data.read import load_pool
 from thresher.evaluation.measures import evaluate
 from thresher.evaluation.task import Task
 from thresher.models import load
-from thresher.training.recipe import Recipe
+from thresher.setting import joined
+from thresher.stages import Stage
 
 RESULT = "result.json"
 
@@ -27,17 +28,16 @@ class Job:
         name: a folder name, unlike any other job's.
         line: the columns of results.parquet that are known before training.
         model: resolved path.
-        rows: selected.jsonl, or None to score the model as it is.
-        format: what the rows are read as.
-        plain: score in the bare prompt format, too: zero-shot's second form.
+        stages: what is trained on in turn; none scores the model as it is.
+        protocols: the protocols whose tables the results belong in.
+        plain: score in the bare prompt format: zero-shot's second form.
     """
 
     name: str
     line: dict[str, Any]
     model: str
-    rows: Path | None
-    format: str
-    recipe: Recipe
+    stages: tuple[Stage, ...]
+    protocols: tuple[str, ...]
     tasks: tuple[Task, ...]
     seed: int
     cache: Path
@@ -67,17 +67,20 @@ def work(job: Job) -> list[dict[str, Any]]:
 
 def _work(job: Job) -> list[dict[str, Any]]:
     model, trained = job.model, Receipt(stage="training")
-    if job.rows is not None:
+    if job.stages:
         from thresher.training.sft import train  # loads the Trainer
 
         load.close_models()
-        pool = load_pool(str(job.rows), cache=job.cache, format=job.format)
+        stages = [
+            (stage.drawn(joined(stage.rows, job.cache, format=stage.format)), stage.recipe) for stage in job.stages
+        ]
         model = str(job.folder / "model")
-        trained = train(job.model, [(pool, job.recipe)], seed=job.seed, out=Path(model))
+        trained = train(job.model, stages, seed=job.seed, out=Path(model))
     results, receipts = [], [trained.to_dict()]
     for task in job.tasks:
         task = replace(task, format="plain") if job.plain else task
-        outcome, receipt = evaluate(model, task, load_pool(task.data, cache=job.cache), dtype=job.dtype)
+        rows = load_pool(task.data, cache=job.cache, format=task.rows_as)
+        outcome, receipt = evaluate(model, task, rows, dtype=job.dtype)
         results.append(
             {
                 **job.line,

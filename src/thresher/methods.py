@@ -21,7 +21,9 @@ class Method:
     signals: tuple[Mapping[str, Any], ...] = ()
     selector: Mapping[str, Any] = field(default_factory=dict)
     by_group: bool = False
-    train: Literal["subset", "all", "none"] = "subset"
+    train: Literal["subset", "all", "none", "target", "labelled"] = "subset"
+    order: Literal["given"] | None = None
+    domains: Mapping[str, Any] | None = None
     needs: tuple[str, ...] = ()
     cost: str = ""
     paper: str = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from jaxtyping import Float, Int
 
 from thresher.compute import bill, meter
@@ -37,7 +38,15 @@ class Measured:
 
     def receipts(self) -> dict[str, Receipt]:
         """By key: of the signals underneath, then its own."""
-        return {**(self.below.receipts() if self.below is not None else {}), self.key: self.receipt}
+        found = map(Receipt.from_dict, self.manifest.get("stages", ()))
+        stages = [replace(receipt, shared=self.receipt.shared) for receipt in found]
+        own = {f"{self.key}/{one.stage}": one for one in stages} or {self.key: self.receipt}
+        return {**(self.below.receipts() if self.below is not None else {}), **own}
+
+    @property
+    def bottom(self) -> str:
+        """The key of the signal that everything is computed from."""
+        return self.key if self.below is None else self.below.bottom
 
 
 def measure(
@@ -54,25 +63,75 @@ def measure(
         PoolError: the signal needs a target and there is none.
         NonFinite: a value is NaN or infinite; the message names the rows.
     """
-    if signal.needs_target and target is None:
-        raise PoolError(f"{name_of(signal)} measures closeness to a target, and there is none. Name one with --target.")
-    inner = signal.inner()
-    below = None
-    if inner is not None:
-        below = measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
-        part_size = below.manifest["part_size"]  # its parts, also where it was measured by an earlier run
-    inputs = {"pool": pool.fingerprint, **signal.identity()}
-    if signal.reads_origin:
-        inputs["origin"] = pool.origin_hash()
-    if signal.needs_target and target is not None:
-        inputs["target"] = target.fingerprint + ":" + zlib_hex(target)
-    key = store.key(signal, **inputs)
+    key, inputs, below, part_size = _place(signal, pool, target, store, mapper, part_size)
     if not store.has(key):
         with store.claim(key):
             if not store.has(key):
                 _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size, below)
                 return Measured(store.read(key), _receipt(store, key), store.manifest(key), key, below)
     return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key), key, below)
+
+
+def measure_shard(
+    signal: Signal, pool: Pool, target: Pool | None = None, *, store: Store, mapper: Mapper, part_size: int = PART
+) -> bool:  # fmt: skip
+    """The parts that `mapper` picks, beside other processes that do other parts; nothing is joined.
+
+    What everything rests on (an inner signal, `prepare`) is done by the process that comes first; the others wait for
+    it. `measure` joins the parts, and does what is missing.
+
+    Returns:
+        Whether anything was left to do.
+
+    Raises:
+        PoolError: the signal needs a target and there is none.
+        NonFinite: a value is NaN or infinite; the message names the rows.
+    """
+    key, _, below, part_size = _place(signal, pool, target, store, None, part_size)
+    with store.claim(key):
+        if store.has(key):
+            return False
+        state, _ = _prepare(signal, pool, target, key, store, below)
+        size = store.part_size(key, part_size)
+    _work(signal, pool, key, store, mapper, size, state, below)
+    return True
+
+
+def _place(
+    signal: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int
+) -> tuple[str, dict[str, str], Measured | None, int]:
+    """Key, what is in it, what the signal is computed from (measured here, if it was not yet), and rows a part.
+
+    Raises:
+        PoolError: the signal needs a target and there is none.
+    """
+    if signal.needs_target and target is None:
+        raise PoolError(f"{name_of(signal)} measures closeness to a target, and there is none. Name one with --target.")
+    inner = signal.inner()
+    below = None
+    if inner is not None:
+        below = _below(signal, inner, pool, target, store, mapper, part_size)
+        if signal.inner_over == "pool":
+            part_size = below.manifest["part_size"]  # its parts, also where it was measured by an earlier run
+    inputs = {"pool": pool.fingerprint, **signal.identity()}
+    if signal.reads_origin:
+        inputs["origin"] = pool.origin_hash()
+        if signal.needs_target and target is not None:
+            inputs["target_origin"] = target.origin_hash()
+    if signal.needs_target and target is not None:
+        inputs["target"] = target.fingerprint + ":" + zlib_hex(target)
+    key = store.key(signal, **inputs)
+    return key, inputs, below, part_size
+
+
+def _below(
+    signal: Signal, inner: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int
+) -> Measured:
+    """What a signal is computed from, over the pool or over the target."""
+    if signal.inner_over == "pool":
+        return measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
+    assert target is not None, "needs_target says so"
+    return measure(inner, target, store=store, part_size=part_size)
 
 
 def zlib_hex(pool: Pool) -> str:
@@ -88,30 +147,13 @@ def _measure_parts(
     signal: Signal, pool: Pool, target: Pool | None, key: str, inputs: Mapping[str, str], store: Store,
     mapper: Mapper, part_size: int, below: Measured | None,
 ) -> None:  # fmt: skip
-    name = name_of(signal)
-    estimate = signal.cost(signal.sizes(pool, target))
-    work = f"{estimate.flops:.3g} FLOPs" if estimate.flops else f"{estimate.cpu_seconds:.1f} s of the processor"
-    log.info("%s over %s rows: about %s", name, f"{len(pool):,}", work)
-    with meter.block(f"{name}: prepare", kind="train" if signal.work == "forward" else "cpu") as block:
-        state = signal.prepare(pool, target, store.own(key if below is None else below.key))
-    if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
-        store.note(key, "prepare", block.receipt().to_dict())
+    name = name_of(signal).lstrip("_")
+    state, estimate = _prepare(signal, pool, target, key, store, below)
     size = store.part_size(key, part_size)
-    done = store.parts_done(key)
-
-    def one(number: int, rows: Pool) -> None:
-        with meter.block(f"{name}: part {number}", kind=signal.work) as part:
-            if below is None:
-                values = np.asarray(signal.measure(state, rows))
-            else:
-                start = number * size
-                values = np.asarray(signal.measure_over(state, rows, below.values[start : start + len(rows)]))
-        _check(signal, values, rows)
-        store.write_part(key, number, values, part.receipt())
-
-    mapper.map(one, ((number, rows) for number, rows in pool.parts(size) if number not in done))
-    prepared = Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})
-    receipt = Receipt.merge(name, [prepared, *store.part_receipts(key)], estimated_flops=estimate.flops)
+    _work(signal, pool, key, store, mapper, size, state, below)
+    prepared = signal.stages(state) or [Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})]
+    parts = store.part_receipts(key)
+    receipt = Receipt.merge(name, [*prepared, *parts], estimated_flops=estimate.flops)
     manifest = {
         "signal": describe(signal),
         "kind": signal.kind,
@@ -122,7 +164,49 @@ def _measure_parts(
         "receipt": replace(receipt, kind=signal.work).to_dict(),
         "account": signal.account(state),
     }
+    if len(prepared) > 1:
+        manifest["stages"] = [one.to_dict() for one in (*prepared, Receipt.merge(f"{name}: parts", parts))]
     store.seal(key, manifest)
+
+
+def _prepare(
+    signal: Signal, pool: Pool, target: Pool | None, key: str, store: Store, below: Measured | None
+) -> tuple[Any, Cost]:
+    """The signal's state, and its price."""
+    name = name_of(signal).lstrip("_")
+    estimate = signal.cost(signal.sizes(pool, target))
+    work = f"{estimate.flops:.3g} FLOPs" if estimate.flops else f"{estimate.cpu_seconds:.1f} s of the processor"
+    log.info("%s over %s rows: about %s", name, f"{len(pool):,}", work)
+    with meter.block(f"{name}: prepare", kind="cpu" if signal.work == "cpu" else "train") as block:
+        if below is None:
+            state = signal.prepare(pool, target, store.own(key))
+        else:
+            state = signal.prepare_over(pool, target, store.own(below.bottom), below.values)
+    if store.noted(key, "prepare") is None:  # a second call after an interruption finds its work done
+        store.note(key, "prepare", block.receipt().to_dict())
+    return state, estimate
+
+
+def _work(
+    signal: Signal, pool: Pool, key: str, store: Store, mapper: Mapper, size: int, state: Any,  # noqa: ANN401
+    below: Measured | None,
+) -> None:  # fmt: skip
+    """Every part that is not there yet."""
+    name = name_of(signal).lstrip("_")
+    done = store.parts_done(key)
+
+    def one(number: int, rows: Pool) -> None:
+        with meter.block(f"{name}: part {number}", kind=signal.work) as part:
+            if below is None:
+                values = np.asarray(signal.measure(state, rows))
+            else:
+                start, aligned = number * size, signal.inner_over == "pool"
+                own = below.values[start : start + len(rows)] if aligned else below.values
+                values = np.asarray(signal.measure_over(state, rows, own))
+        _check(signal, values, rows)
+        store.write_part(key, number, values, part.receipt())
+
+    mapper.map(one, ((number, rows) for number, rows in pool.parts(size) if number not in done))
 
 
 def _check(signal: Signal, values: np.ndarray, rows: Pool) -> None:
@@ -162,6 +246,7 @@ class Selection:
     affinity: np.ndarray | None = None  # (m, q) to each target row, before any averaging; where there is one
     accounts: dict[str, Any] = field(default_factory=dict)  # by signal name: device, dtype, what a scorer was tuned on
     estimate: Cost = field(default_factory=Cost)
+    keys: dict[str, str] = field(default_factory=dict)  # by signal name: where its values and its own folder rest
 
 
 def select(
@@ -217,7 +302,7 @@ def select(
         for signal, found in zip(signals, measured, strict=True)
     ]
     with meter.block(name_of(selector), kind="cpu") as block:
-        chosen = selector.choose(*values, price=unit_price[kept], budget=left.amount, rng=stream(selector, seed))
+        chosen = _choose(selector, values, rows, unit_price[kept], left.amount, stream(selector, seed))
         # selectors see arrays only and cannot count: their own formula, with the rows they did choose
         meter.count(flops=selector.cost(replace(sizes, k=len(chosen))).flops)
     return Selection(
@@ -234,7 +319,21 @@ def select(
         ),
         accounts={name_of(signal): found.manifest["account"] for signal, found in zip(signals, measured, strict=True)},
         estimate=estimate,
+        keys={name_of(signal): found.key for signal, found in zip(signals, measured, strict=True)},
     )
+
+
+def _choose(
+    selector: Selector, values: Sequence[np.ndarray], rows: Pool, price: np.ndarray, budget: float,
+    rng: np.random.Generator,
+) -> Subset:  # fmt: skip
+    """The selector's answer; one that draws is handed rows by id, so that another order of the pool draws the same."""
+    if not selector.draws:
+        return selector.choose(*values, price=price, budget=budget, rng=rng)
+    order = pc.sort_indices(rows.table["id"]).to_numpy()  # stable
+    moved = [value[order] for value in values]
+    chosen = selector.choose(*moved, price=price[order], budget=budget, rng=rng)
+    return replace(chosen, index=order[chosen.index].astype(np.int64))
 
 
 def check_kinds(signals: Sequence[Signal], selector: Selector) -> None:

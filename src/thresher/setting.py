@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.core.suggest import unknown
 from thresher.data.check import rows_also_in
+from thresher.data.pack import Border, pack
 from thresher.data.read import load_pool
 from thresher.errors import BudgetError, PoolError, ThresherError
 from thresher.methods import Method
@@ -37,6 +38,8 @@ class Sources:
     format: str | None = None
     group: str | None = None
     only: tuple[str, ...] = ()  # groups that are kept; none means every row
+    pack: int | None = None  # tokens of the encoder (else the model) that plain text is cut to, the target's too
+    pack_at: Border = "sentence"  # where it is cut
     skip_bad: bool = False
     keep_target_rows: bool = False
     hardware: str | None = None
@@ -83,6 +86,12 @@ class Setting:
             for name in (sources.model, sources.scorer, sources.encoder)
         ]  # fmt: skip
         left_out = () if sources.keep_target_rows else tuple(int(i) for i in also)
+        if sources.pack is not None:
+            pool = _noted(pool.without(left_out), len(left_out)) if left_out else pool
+            tokenizer = resolved[2] or resolved[0] or resolved[1]
+            pool = _packed(pool, tokenizer, sources, store.root)
+            target = None if target is None else _packed(target, tokenizer, sources, store.root)
+            left_out = ()
         return cls(sources, store, pool, target, *resolved, recipe or Recipe(), left_out)
 
     @cached_property
@@ -100,6 +109,17 @@ class Setting:
         """The pool's tokens under the trained model."""
         assert self.model is not None, "tokens are those of the trained model"
         return load.encoded(self.model, self.pool, self.recipe.max_tokens)
+
+    def with_scorer(self, name: str | None) -> Setting:
+        """The same setting with another model that reads the pool; None leaves it as it is."""
+        if name is None or name == self.sources.scorer:
+            return self
+        sources = replace(self.sources, scorer=name)
+        path = load.resolve(
+            name, pool=self.pool, cache=self.store.root, seed=sources.model_seed,
+            trust_remote_code=sources.trust_remote_code,
+        )  # fmt: skip
+        return replace(self, sources=sources, scorer=path)
 
     def lengths(self) -> np.ndarray | None:
         """(n,) tokens of each row under the trained model; None without one."""
@@ -177,15 +197,40 @@ def of_groups(pool: Pool, names: Sequence[str]) -> Pool:
     return pool.take(np.flatnonzero(np.isin(pool.group_index(), [groups.index(name) for name in names])))
 
 
+def _packed(pool: Pool, tokenizer: str | None, sources: Sources, cache: Path) -> Pool:
+    """The text in pieces of one length.
+
+    Raises:
+        PoolError: nobody says what a token is.
+    """
+    if tokenizer is None or sources.pack is None:
+        raise PoolError(f"{pool.name}: pieces are counted in tokens. Name an --encoder or the --model.")
+    name = sources.encoder or sources.model or sources.scorer or ""
+    return pack(
+        pool, load.open_tokenizer(tokenizer), cache=cache, length=sources.pack, border=sources.pack_at, name=name
+    )
+
+
+def _noted(pool: Pool, left_out: int) -> Pool:
+    return replace(pool, notes=(*pool.notes, f"{left_out} documents left out before cutting: they stand in the target"))
+
+
 def open_target(sources: Sequence[str], cache: Path, *, skip_bad: bool = False) -> Pool | None:
-    """One target of one or several files; several are groups of their own unless their rows have groups.
+    """One target of one or several files, none of none.
 
     Raises:
         PoolError: a file that cannot be used.
     """
-    pools = [load_pool(source, cache=cache, skip_bad=skip_bad) for source in sources]
-    if not pools:
-        return None
+    return joined(sources, cache, skip_bad=skip_bad) if sources else None
+
+
+def joined(sources: Sequence[str], cache: Path, *, format: str | None = None, skip_bad: bool = False) -> Pool:
+    """One pool of one or several files; several are groups of their own unless their rows have groups.
+
+    Raises:
+        PoolError: a file that cannot be used.
+    """
+    pools = [load_pool(source, cache=cache, format=format, skip_bad=skip_bad) for source in sources]
     if len(pools) == 1:
         return pools[0]
     messages = [row for pool in pools for row in pool.messages()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from thresher import methods
 from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
 from thresher.evaluation.task import Task
+from thresher.planning.results import EQUAL_EPOCHS, EQUAL_STEPS
 from thresher.setting import Sources
+from thresher.stages import Stage, protocols_of, recipe_of, second_of
 from thresher.training.recipe import Recipe
 
 
@@ -24,6 +26,8 @@ class Arm:
     label: str
     method: str
     overrides: Mapping[str, object] = field(default_factory=dict)
+    matching: str | None = None  # an arm whose total FLOPs, choosing included, this one may spend on rows
+    scorer: str | None = None  # the model that reads the pool for it, instead of the run's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,13 @@ class Spec:
     """What a run does.
 
     Relative paths are taken from the file's own folder. `arms` are written as `methods:`, each a name or
-    `{method: NAME, label: TEXT, set: {field: value}}`.
+    `{method: NAME, label: TEXT, set: {field: value}, matching: LABEL, scorer: MODEL}`. With `scorers:` every method
+    that reads the pool with one is an arm for each of them.
+
+    Attributes:
+        protocols: equal-epochs, equal-steps or both; of each the models are trained anew, on the same rows.
+        steps: of equal-steps; None: as many as the largest subset takes under equal epochs.
+        second: a stage that every trained model goes through after the chosen rows; it is on every bill.
     """
 
     sources: Sources
@@ -40,6 +50,9 @@ class Spec:
     seeds: tuple[int, ...]
     recipe: Recipe
     tasks: tuple[Task, ...]
+    protocols: tuple[str, ...] = (EQUAL_EPOCHS,)
+    steps: int | None = None
+    second: Stage | None = None
     workers: int | None = None
     threads: int | None = None
     keep_models: bool = False
@@ -74,9 +87,13 @@ class Spec:
         known = [
             *source_names,
             "methods",
+            "scorers",
             "budgets",
             "seeds",
             "recipe",
+            "stages",
+            "protocols",
+            "steps",
             "tasks",
             "workers",
             "threads",
@@ -95,14 +112,24 @@ class Spec:
         only = named.get("only") or ()
         named["only"] = tuple(map(str, _listed(only)))
         named["pool"] = _path(named["pool"], folder)
-        recipe = values.get("recipe") or {}
+        second = None
+        if values.get("stages"):
+            if values.get("recipe"):
+                raise RecipeError("run: with `stages` the recipe of the chosen rows is stages.first, not `recipe`.")
+            recipe, second = second_of(values["stages"], folder)
+        else:
+            recipe = recipe_of(values.get("recipe"), folder)
+        protocols, steps = protocols_of(values, recipe)
         return cls(
             sources=Sources(**named),
-            arms=tuple(map(_arm, values["methods"])),
+            arms=_arms(values["methods"], values.get("scorers")),
             budgets=tuple(map(str, _listed(values["budgets"]))),
             seeds=tuple(map(int, _listed(values["seeds"]))),
-            recipe=Recipe.read(folder / recipe) if isinstance(recipe, str) else Recipe.from_dict(recipe),
+            recipe=recipe if protocols == (EQUAL_STEPS,) and recipe.steps else recipe.with_steps(None),
             tasks=tuple(_task(task, folder) for task in values["tasks"]),
+            protocols=protocols,
+            steps=steps,
+            second=second,
             workers=values.get("workers"),
             threads=values.get("threads"),
             keep_models=bool(values.get("keep_models", False)),
@@ -113,15 +140,21 @@ class Spec:
         """Plain values, for run.json."""
         return {
             "sources": asdict(self.sources),
-            "methods": [asdict(arm) for arm in self.arms],
+            "methods": [
+                {k: v for k, v in asdict(arm).items() if k != "scorer" or v is not None} for arm in self.arms
+            ],
             "budgets": list(self.budgets),
             "seeds": list(self.seeds),
             "recipe": self.recipe.to_dict(),
+            "protocols": list(self.protocols),
+            "steps": self.steps,
+            "second": None if self.second is None else asdict(self.second),
             "tasks": [asdict(task) for task in self.tasks],
             "dtype": self.dtype,
         }
 
 
+_ARM_KEYS = ("method", "label", "set", "matching", "scorer")
 NEEDED = ("pool", "model", "methods", "budgets", "seeds", "tasks")
 
 
@@ -135,6 +168,16 @@ def _path(source: str, folder: Path) -> str:
     return str(beside.resolve()) if beside.exists() else source
 
 
+def _arms(lines: Any, scorers: Any) -> tuple[Arm, ...]:  # noqa: ANN401
+    """The arms in order; one for each of several scorers where the method reads the pool with one."""
+    named = [None] if not scorers else [str(one) for one in _listed(scorers)]
+    return tuple(
+        replace(arm, scorer=scorer) if scorer else arm
+        for arm in map(_arm, lines)
+        for scorer in (named if "scorer" in methods.get(arm.method).needs and arm.scorer is None else [None])
+    )
+
+
 def _arm(line: Any) -> Arm:  # noqa: ANN401
     if isinstance(line, str):
         return Arm(line, methods.get(line).name)
@@ -143,10 +186,11 @@ def _arm(line: Any) -> Arm:  # noqa: ANN401
             f"run: a method is a name, or {{method: NAME, label: TEXT, set: {{field: value}}}}, not {line!r}."
         )
     for key in line:
-        if key not in ("method", "label", "set"):
-            raise RecipeError("run: " + unknown("key of a method", str(key), ("method", "label", "set")))
+        if key not in _ARM_KEYS:
+            raise RecipeError("run: " + unknown("key of a method", str(key), _ARM_KEYS))
     name = methods.get(str(line["method"])).name
-    return Arm(str(line.get("label", name)), name, dict(line.get("set") or {}))
+    overrides = dict(line.get("set") or {})
+    return Arm(str(line.get("label", name)), name, overrides, line.get("matching"), line.get("scorer"))
 
 
 def _task(task: Any, folder: Path) -> Task:  # noqa: ANN401

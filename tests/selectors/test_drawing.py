@@ -32,6 +32,22 @@ def test_a_cold_gumbel_draw_is_the_ranking():
     np.testing.assert_array_equal(chosen[0].gain, score[chosen[0].index])
 
 
+def test_gumbel_choices_are_drawn_one_after_another_without_replacement():
+    """The law of DSIR: the odds of every ordered pair among five rows, over 4,000 seeds."""
+    score = np.array([0.0, 0.5, 1.0, -0.5, 1.5])
+    odds = np.exp(score) / np.exp(score).sum()
+    want = odds[:, None] * odds / (1 - odds[:, None])
+    np.fill_diagonal(want, 0.0)
+    found = np.zeros((5, 5))
+    for seed in range(4000):
+        first, second = (
+            GumbelTopK().choose(score, price=np.ones(5), budget=2.0, rng=np.random.default_rng(seed)).index.tolist()
+        )
+        found[first, second] += 1 / 4000
+    assert want.sum() == pytest.approx(1.0)
+    assert np.abs(found - want).max() < 4 * np.sqrt(want.max() / 4000)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_has_to_be_above_zero(temperature: float):
     with pytest.raises(KindError, match="top_k"):

@@ -88,9 +88,44 @@ def test_fewer_rows_or_fewer_different_rows_than_clusters(start: str):
 def test_an_emptied_cluster_moves_to_the_farthest_row():
     x = np.array([[0.0], [1.0], [2.0], [50.0]], dtype=np.float32)
     centre = np.array([[1.0], [-900.0]], dtype=np.float32)
-    label, apart, total, size = _kmeans._assign(x, centre, sums=True)
+    label, _ = _kmeans._assign(x, centre)
     assert label.tolist() == [0, 0, 0, 0]
-    assert _kmeans._average(x, centre, apart, total, size)[1] == 50.0
+    total = np.array([[53.0], [0.0]])
+    assert _kmeans._average(x, centre, label, total).tolist() == [[53 / 4], [50.0]]
+
+
+def test_sums_that_follow_the_rows_that_moved_are_the_clusters_sums():
+    rng = np.random.default_rng(0)
+    x, total = rng.normal(size=(1500, 3)).astype(np.float32), np.zeros((70, 3))
+    before = None
+    for moved in (1500, 700, 1, 0, 1500):
+        label = rng.integers(0, 70, 1500) if before is None else before.copy()
+        label[:moved] = rng.integers(0, 70, moved)
+        _kmeans._move(total, x, label, before)
+        exact = np.zeros((70, 3))
+        np.add.at(exact, label, x.astype(np.float64))
+        np.testing.assert_allclose(total, exact, atol=1e-4)
+        before = label
+
+
+@pytest.mark.parametrize("n", [5000, 5001])
+def test_a_pool_beyond_the_sample_is_read_a_block_at_a_time(n: int):
+    """Ten million rows take the same path: no more than a block of the feature is asked for at once."""
+
+    class Watched(np.ndarray):
+        largest = 0
+
+        def __getitem__(self, key: object) -> np.ndarray:
+            found = np.asarray(self)[key]
+            Watched.largest = max(Watched.largest, len(np.atleast_1d(found)))
+            return found
+
+    feature = np.random.default_rng(n).normal(size=(n, 12)).astype(np.float32)
+    found = fit(feature.view(Watched), 20, sample=1000)
+    assert Watched.largest <= 2048
+    np.testing.assert_array_equal(found.label, fit(feature, 20, sample=1000).label)
+    apart = ((feature[:, None] - found.centre[None]) ** 2).sum(axis=2)
+    assert (apart[np.arange(n), found.label] <= apart.min(axis=1) + 1e-4).all()
 
 
 def test_a_far_offset_costs_no_precision():

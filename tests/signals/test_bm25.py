@@ -144,7 +144,9 @@ def test_one_query_a_group_is_its_rows_in_markers_joined(tmp_path):
 
 
 def test_ccds_cleaning_deletes_punctuation_and_splits_on_single_blanks():
-    from thresher.signals.bm25 import pa, tokens
+    import pyarrow as pa
+
+    from thresher.signals._terms import tokens
 
     got = tokens(pa.array(["It's  A\nto-do, (x)", ""], pa.large_string()), "ccds").to_pylist()
     assert got == [["its", "", "a", "todo", "x"], [""]]

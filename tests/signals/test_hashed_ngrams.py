@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 from thresher.core.pool import Pool
 from thresher.signals._ngrams import gram_hashes
-from thresher.signals.bm25 import tokens
+from thresher.signals._terms import tokens
 from thresher.signals.hashed_ngrams import HashedNgrams
 
 TEXTS = ["the cat sat on the mat", "the dog sat", "a b c d", "", "cat cat cat", "the the the cat sat"]
@@ -70,7 +70,7 @@ def test_rows_have_length_one_but_for_those_without_words(tmp_path):
 def test_the_hash_is_the_same_in_another_process():
     code = (
         "import pyarrow as pa; from thresher.signals._ngrams import gram_hashes; "
-        "from thresher.signals.bm25 import tokens; "
+        "from thresher.signals._terms import tokens; "
         "print(gram_hashes(tokens(pa.array(['the cat sat on the mat'], pa.large_string()), 'words'), 2)[0].tolist())"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
@@ -66,7 +69,8 @@ def test_scale_and_rotation_of_features_change_nothing(tiny_encoder):
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(6, 8)).astype(np.float32), rng.normal(size=(3, 8)).astype(np.float32)
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0].astype(np.float32)
-    from thresher.signals.similarity import Near, unit
+    from thresher.signals._cosine import unit
+    from thresher.signals.similarity import Near
 
     def against(x, z):
         return Similarity().measure_over(Near(None, unit(z, TARGET), None), POOL, x)
@@ -97,6 +101,19 @@ def test_one_text_a_group_gives_a_column_a_group(store: Store):
     found = pipeline.measure(Similarity(join_groups=True), POOL, TARGET, store=store).values
     assert found.shape == (6, 2)
     assert found[4].argmax() == 1
+
+
+def test_columns_of_groups_come_as_the_reasons_name_them():
+    """Rows without a group first: `np.unique` puts their -1 there, and what names columns follows it."""
+    from thresher.signals._texts import group_texts
+
+    rows = [[{"role": "text", "content": word}] for word in ("first", "second", "third")]
+    target = Pool.from_messages(rows, ["b", "a", "b"])
+    table = target.table.set_column(2, "group", pa.array(["b", None, "a"], pa.large_string()))
+    texts = group_texts(replace(target, table=table))
+    assert [next(word for word in ("first", "second", "third") if word in text) for text in texts] == [
+        "second", "third", "first"
+    ]  # fmt: skip
 
 
 def test_a_target_may_be_read_with_another_prefix(tiny_encoder, store: Store):

@@ -1,7 +1,7 @@
 """The command line: parse, build, one call, print. One command per file, imported when it is asked for.
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a fault of ours, 2 the user's mistake,
-130 interrupted (run the same command again to go on).
+Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a fault of ours or an
+iteration that did not converge, 2 the user's mistake, 130 interrupted (run the same command again to go on).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except ThresherError as error:
         _say(error, debug)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted; what is finished is kept, run the same command again to go on", err=True)
         sys.exit(130)

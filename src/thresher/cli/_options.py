@@ -50,6 +50,17 @@ def reading(command: Callable) -> Callable:
     return command
 
 
+def packing(command: Callable) -> Callable:
+    """Plain text to pieces of equal length."""
+    for option in reversed([
+        click.option("--pack", type=int, metavar="TOKENS", help="Cut plain text, the target's too [256 is usual]."),
+        click.option("--pack-at", type=click.Choice(["sentence", "token"]), default="sentence", show_default=True,
+                     help="Where it is cut."),
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def set_fields(pairs: tuple[str, ...]) -> dict[str, Any]:
     """FIELD=VALUE as values: numbers, true/false and null as JSON reads them, else text.
 

@@ -36,7 +36,11 @@ def show(found: dict[str, Any]) -> None:
     for panel in found["panels"]:
         better = "higher" if panel["higher_is_better"] else "lower"
         table = Table(
-            title=Text(f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"), box=box.SIMPLE
+            title=Text(
+                f"{panel['task']}: {panel['metric']} ({better} is better), {panel['model']}"
+                + (f", {panel['protocol']}" if panel.get("protocol") else "")
+            ),
+            box=box.SIMPLE,
         )
         for name in FRONTIER_HEAD:
             table.add_column(name, no_wrap=name in ("method", "size", "score"))

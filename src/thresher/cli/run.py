@@ -14,18 +14,47 @@ from thresher.cli import _options as options
 @click.argument("recipe", type=Path)
 @click.option("--out", required=True, type=Path, metavar="DIR", help="The run's folder; run again to go on.")
 @click.option("--workers", type=int, help="Models trained side by side [one a core].")
+@click.option("--race", is_flag=True, help="Arms in rounds: the losing ones are stopped, all is charged to one budget.")
+@click.option("--budget-total", metavar="B", help="What the whole race may cost: 2e17 flops, 3 gpu-hours, $20.")
+@click.option("--keep", type=float, metavar="SHARE", help="Of the racing arms that goes on to the next size [0.5].")
+@click.option("--by", multiple=True, metavar="TASK[:METRIC]", help="The task that decides the race [the first].")
 @options.store
 @options.as_json
-def command(recipe: Path, out: Path, workers: int | None, store: str | None, as_json: bool) -> None:
+def command(
+    recipe: Path, out: Path, workers: int | None, race: bool, budget_total: str | None, keep: float | None,
+    by: tuple[str, ...], store: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Do what RECIPE says: choose, train, evaluate, compare. Interrupted, it goes on where it stopped."""
     from thresher.card import command_line
     from thresher.cli import _tables
-    from thresher.run import run
     from thresher.spec import Spec
 
+    _go_together(race, budget_total, keep, by)
     spec = Spec.read(recipe)
     if workers:
         spec = replace(spec, workers=workers)
     say = lambda line: click.echo(line, err=True)  # noqa: E731
-    folder = run(spec, out, store=options.store_of(store), command=command_line(), say=say)
+    if race and budget_total is not None:
+        from thresher.race import race as run_race
+
+        folder = run_race(
+            spec, out, store=options.store_of(store), budget=budget_total, by=by, keep=0.5 if keep is None else keep,
+            command=command_line(), say=say,
+        )  # fmt: skip
+    else:
+        from thresher.run import run
+
+        folder = run(spec, out, store=options.store_of(store), command=command_line(), say=say)
     _tables.finish(folder, as_json)
+
+
+def _go_together(race: bool, budget_total: str | None, keep: float | None, by: tuple[str, ...]) -> None:
+    """Raise where an option of a race stands alone.
+
+    Raises:
+        UsageError: --race without a budget, or a race's option without --race.
+    """
+    if race and budget_total is None:
+        raise click.UsageError("--race needs --budget-total, what the whole race may cost: 2e17 flops, 3 gpu-hours, $20.")
+    if not race and (budget_total is not None or keep is not None or by):
+        raise click.UsageError("--budget-total, --keep and --by belong to a race: add --race.")

@@ -25,6 +25,7 @@ from thresher.cli import _options as options
 @options.fields
 @options.reading
 @click.option("--only", metavar="GROUP", multiple=True, help="Choose among this group's rows; several times for more.")
+@options.packing
 @click.option("--keep-target-rows", is_flag=True, help="Let rows be chosen that also stand in the target.")
 @click.option("--hardware", metavar="NAME", help="For hours and dollars [the machine it runs on].")
 @click.option("--usd-per-hour", type=float, help="Your own price of that hardware.")
@@ -34,7 +35,8 @@ from thresher.cli import _options as options
 def command(
     method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None,
     encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...], format_: str | None,
-    group: str | None, skip_bad: bool, only: tuple[str, ...], keep_target_rows: bool, hardware: str | None,
+    group: str | None, skip_bad: bool, only: tuple[str, ...], pack: int | None, pack_at: str,
+    keep_target_rows: bool, hardware: str | None,
     usd_per_hour: float | None, trust_remote_code: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
@@ -46,7 +48,8 @@ def command(
     methods.get(method)
     sources = Sources(
         pool=pool, target=targets, model=model, scorer=scorer, encoder=encoder, format=format_, group=group,
-        only=only, skip_bad=skip_bad, keep_target_rows=keep_target_rows, hardware=hardware, usd_per_hour=usd_per_hour,
+        only=only, pack=pack, pack_at=pack_at, skip_bad=skip_bad, keep_target_rows=keep_target_rows,
+        hardware=hardware, usd_per_hour=usd_per_hour,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
     setting = Setting.open(sources, store=options.store_of(store), recipe=options.read_recipe(recipe))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +43,10 @@ def command(
     root = options.store_of(store).root
     read = [Recipe.read(path) for path in recipes] or [Recipe()]
     stages = [
-        (load_pool(_rows(source), cache=root, format=format_, group=group, skip_bad=skip_bad), read[i % len(read)])
+        (
+            load_pool(_rows(source), cache=root, format=format_, group=group, skip_bad=skip_bad),
+            _ordered(source, read[i % len(read)]),
+        )
         for i, source in enumerate(data)
     ]
     vocabulary = load_pool(vocabulary_from, cache=root) if vocabulary_from else stages[0][0]
@@ -61,3 +67,10 @@ def _rows(source: str) -> str:
     """A selection's folder stands for its rows."""
     chosen = Path(source) / "selected.jsonl"
     return str(chosen) if chosen.exists() else source
+
+
+def _ordered(source: str, recipe: Any) -> Any:  # noqa: ANN401
+    """The recipe; of a method that chooses an order, with the rows in it."""
+    card = Path(source) / "card.json"
+    order = json.loads(card.read_text(encoding="utf-8")).get("order") if card.exists() else None
+    return recipe if order is None else replace(recipe, order=order)

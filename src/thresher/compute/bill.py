@@ -11,14 +11,17 @@ from thresher.core.pool import Pool
 
 def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
     """What measuring costs; a signal that several are computed from is billed once."""
-    distinct: list[Signal] = []
+    distinct: list[tuple[Signal, Pool, Pool | None]] = []
     for signal in signals:
         one: Signal | None = signal
+        rows, near = pool, target
         while one is not None:
-            if one not in distinct:
-                distinct.append(one)
+            if not any(one == known and rows is over for known, over, _ in distinct):
+                distinct.append((one, rows, near))
+            if one.inner_over == "target" and target is not None:
+                rows, near = target, None
             one = one.inner()
-    return Cost.total(signal.cost(signal.sizes(pool, target)) for signal in distinct)
+    return Cost.total(signal.cost(signal.sizes(rows, near)) for signal, rows, near in distinct)
 
 
 def charged_flops(receipts: Iterable[Receipt], *, uses: int = 1) -> float:

@@ -21,6 +21,7 @@ class Load:
     answer_square: float = 0.0
     q: int = 0
     target_tokens: int = 0
+    target_answer_tokens: int = 0
     target_square: float = 0.0
     d: int = 0
     k: int = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-_SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+_SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null",
+         tuple: "a list of numbers"}  # fmt: skip
 
 
 def fitted(hint: Any, value: Any) -> Any:  # noqa: ANN401 - values of any field
@@ -17,6 +18,8 @@ def fitted(hint: Any, value: Any) -> Any:  # noqa: ANN401 - values of any field
     for kind in _kinds(hint):
         if kind is float and type(value) is int:
             return float(value)
+        if kind is tuple and isinstance(value, list) and all(type(one) in (int, float) for one in value):
+            return tuple(map(float, value))  # JSON has lists only; tuples of fields are of numbers
         if _holds(kind, value):
             return value
     raise ValueError(f"must be {' or '.join(map(_said, _kinds(hint)))}, not {value!r}")

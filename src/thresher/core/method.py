@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from thresher.core.cost import Cost, Load
+from thresher.core.cost import Cost, Load, Receipt
 from thresher.core.pool import Pool
 
 Kind = Literal["score", "label", "affinity", "feature"]
@@ -31,6 +31,7 @@ class Signal(ABC):
     needs_target: ClassVar[bool] = False
     reads_origin: ClassVar[bool] = False  # looks at the user's own columns, which the pool's fingerprint leaves out
     per_group: ClassVar[bool] = False  # an affinity whose columns are target groups already
+    inner_over: ClassVar[Literal["pool", "target"]] = "pool"  # what the inner signal is measured over
     work: ClassVar[str] = "cpu"  # the kind of work `measure` is, for calibration
     example: ClassVar[Mapping[str, Any]] = {}  # fields the contract tests fill, where defaults will not do
 
@@ -61,7 +62,8 @@ class Signal(ABC):
     def inner(self) -> Signal | None:
         """The signal this one is computed from. It is measured first and on its own, so that methods share it.
 
-        `prepare` is then given the inner signal's folder, `measure_over` its values, and `cost` is what comes on top.
+        `prepare` is then given the folder of the signal at the bottom, `measure_over` the inner one's values for these
+        rows (all of them where it is measured over the target), and `cost` is what comes on top.
         """
         return None
 
@@ -69,8 +71,20 @@ class Signal(ABC):
         """Whatever needs the whole pool or the target; may be called again after an interruption."""
         return None
 
+    def prepare_over(self, pool: Pool, target: Pool | None, folder: Path, values: np.ndarray) -> State:
+        """As `prepare`, where the inner signal's values of the whole pool are of use."""
+        return self.prepare(pool, target, folder)
+
+    def stages(self, state: State) -> list[Receipt]:
+        """What `prepare` did, where its parts are to be told apart (training, reading); it outlives interruptions."""
+        return []
+
     def account(self, state: State) -> dict[str, Any]:
         """What was decided while measuring, for the card: device, precision, what a scorer was tuned on."""
+        return {}
+
+    def diagnose(self, folder: Path, pool: Pool, chosen: Int[np.ndarray, " k"]) -> dict[str, Any]:
+        """The choice in the signal's own terms, for card and report; the folder is as `prepare` left it."""
         return {}
 
     @abstractmethod
@@ -109,6 +123,7 @@ class Selector(ABC):
     needs: ClassVar[tuple[Kind, ...]]
     nested: ClassVar[bool] = True  # a smaller budget gives a prefix of a larger one
     version: ClassVar[int] = 1
+    draws: ClassVar[bool] = False  # is handed rows in order of their ids: another order of the pool draws the same
     gain_is: ClassVar[str] = "score"  # what `gain` means, in words, for the reasons
 
     choose: ClassVar[Callable[..., Subset]]  # (values by kind, *, price, budget, rng) -> Subset

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from jaxtyping import Int
 
 from thresher.core.method import Subset
 from thresher.core.pool import Pool
@@ -57,7 +59,7 @@ def llama_factory(format: str, row: dict[str, Any]) -> dict[str, Any]:
     elif format == "text":
         columns = {"prompt": "text"}
     else:
-        asked, answered = pair_of(row) or ("prompt", "response")
+        asked, answered = _pair(format, row)
         columns = {"prompt": asked, "response": answered, **_there(row, system="system")}
     return {"file_name": FILE, "formatting": "alpaca", "columns": columns}
 
@@ -75,15 +77,35 @@ def axolotl(format: str, row: dict[str, Any]) -> dict[str, Any]:
         return about | {"type": "alpaca"}
     if format == "text":
         return about | {"type": "completion", "field": "text"}
-    asked, answered = pair_of(row) or ("prompt", "response")
+    asked, answered = _pair(format, row)
     shape = {"field_instruction": asked, "field_output": answered}
     return about | {"type": shape | {"format": "{instruction}\n", "no_input_format": "{instruction}\n"}}
 
 
 def _lines(pool: Pool, subset: Subset) -> Iterator[str]:
     """The chosen rows' own JSON, a thousand at a time."""
-    for start in range(0, len(subset), 1000):
-        yield from pool.take(subset.index[start : start + 1000]).table["origin"].to_pylist()
+    index = repeated(subset)
+    for start in range(0, len(index), 1000):
+        yield from pool.take(index[start : start + 1000]).table["origin"].to_pylist()
+
+
+def repeated(subset: Subset) -> Int[np.ndarray, " m"]:
+    """(m,) the rows as they are trained on: one that counts w times stands w times, round after round.
+
+    Raises:
+        ValueError: a weight that is no whole number.
+    """
+    if subset.weight is None:
+        return subset.index
+    times = np.rint(subset.weight).astype(np.int64)
+    if not np.array_equal(times, subset.weight):
+        raise ValueError("weights of chosen rows are repeats and must be whole numbers")
+    return np.concatenate([subset.index[times > turn] for turn in range(int(times.max(initial=0)))] or [subset.index])
+
+
+def _pair(format: str, row: dict[str, Any]) -> tuple[str, str]:
+    """Columns of what is asked and answered."""
+    return ("text", "label") if format == "classification" else pair_of(row) or ("prompt", "response")
 
 
 def _there(row: dict[str, Any], **columns: str) -> dict[str, str]:

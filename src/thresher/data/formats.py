@@ -5,6 +5,7 @@ messages           messages: [{role, content, ...}], several turns, system and t
 sharegpt           conversations: [{from, value}]
 prompt-completion  prompt and completion, or prompt and response, or question and answer
 text               text: trained on as it stands, no template around it
+classification     text and label, the label as the answer; never guessed, for the text alone is a pool too
 """
 
 from __future__ import annotations
@@ -101,12 +102,25 @@ def text(row: Row) -> list[Message]:
     return [{"role": "text", "content": _answer(row, "text")}]
 
 
+def classification(row: Row) -> list[Message]:
+    """The text asked, the label answered.
+
+    Raises:
+        BadRow: the row is not of this format.
+    """
+    label = row.get("label")
+    if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
+        raise BadRow(f"'label' must be text or a whole number, and is {_kind(label)}")
+    return [{"role": "user", "content": _answer(row, "text")}, {"role": "assistant", "content": str(label)}]
+
+
 FORMATS: dict[str, Callable[[Row], list[Message]]] = {
     "messages": messages,
     "sharegpt": sharegpt,
     "alpaca": alpaca,
     "prompt-completion": prompt_completion,
     "text": text,
+    "classification": classification,
 }
 
 

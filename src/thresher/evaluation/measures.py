@@ -22,7 +22,7 @@ def evaluate(
         ModelError: a model that cannot be opened.
     """
     opened = open_model(model, device=device, dtype=dtype)
-    kind = "generate" if task.measure == "exact_match" else "forward"
+    kind = "generate" if task.measure in ("exact_match", "classifier") else "forward"
     with meter.block(f"evaluate {task.task}", kind=kind) as block:
         outcome = import_module(f"thresher.evaluation.{task.measure}").score(opened, task, task.rows(pool))
     return outcome, block.receipt()

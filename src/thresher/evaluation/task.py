@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +15,10 @@ from thresher.core.pool import Pool
 from thresher.core.suggest import unknown
 from thresher.errors import TaskError
 
-Measure = Literal["held_out", "exact_match", "multiple_choice"]
-METRIC = {"held_out": "loss", "exact_match": "exact_match", "multiple_choice": "accuracy"}
+Measure = Literal["held_out", "exact_match", "multiple_choice", "classifier"]
+METRIC = {
+    "held_out": "loss", "exact_match": "exact_match", "multiple_choice": "accuracy", "classifier": "unwanted",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +36,16 @@ class Task:
     data: Annotated[str, "pool file of the test rows"]
     measure: Annotated[Measure, "what is scored"]
     format: Annotated[Literal["chat", "plain"], "the model's template, or the bare words"] = "chat"
+    rows_as: Annotated[str | None, "format that the test rows are read as, where it is not to be guessed"] = None
     extract: Annotated[str | None, "regular expression; its first group in the last match is the answer"] = None
     normalise: Annotated[Literal["text", "number", "letter"], "how two answers are compared"] = "text"
     answer: Annotated[str | None, "column that holds the right answer"] = None
     choices: Annotated[str | tuple[str, ...], "column of the choices, or the choices themselves"] = ()
     by: Annotated[Literal["sum", "token"], "likelihood of a choice: whole, or per token"] = "sum"
+    judge: Annotated[str | None, "classifier that reads what is written: `evaluation.judges` says which"] = None
+    judged: Annotated[str | None, "its class whose probability is scored"] = None
+    wanted: Annotated[bool, "whether that class is a good one"] = False
+    trust_pickle: Annotated[bool, "open a judge that can run any code"] = False
     stop: Annotated[tuple[str, ...], "texts that end an answer"] = ()
     max_new_tokens: Annotated[int, "of a written answer"] = 128
     max_tokens: Annotated[int, "window"] = 2048
@@ -48,7 +55,7 @@ class Task:
     @property
     def metric(self) -> str:
         """The metric's name in results tables."""
-        return METRIC[self.measure]
+        return "wanted" if self.wanted else METRIC[self.measure]
 
     @classmethod
     def read(cls, path: Path) -> Task:
@@ -86,6 +93,8 @@ class Task:
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         task = cls(**values)
         task._check()
+        if task.judge is not None and ((folder or Path()) / task.judge).exists():
+            task = replace(task, judge=str((folder or Path()) / task.judge))
         beside = (folder or Path()) / task.data
         return task.at(str(beside)) if beside.exists() else task
 
@@ -99,6 +108,8 @@ class Task:
                 raise TaskError(f"task {self.task}: extract needs one group in brackets around the answer.")
         if self.measure == "multiple_choice" and not self.choices:
             raise TaskError(f"task {self.task}: multiple_choice needs `choices`: a column, or a list.")
+        if (self.measure == "classifier") != (self.judge is not None and self.judged is not None):
+            raise TaskError(f"task {self.task}: `judge` and `judged` (its class) belong to the measure classifier.")
 
     def at(self, data: str) -> Task:
         """The same task on other data."""

@@ -20,12 +20,19 @@ from thresher.models.load import Opened, encoded, open_model
 TOKEN_BUDGET = 2048  # padded tokens a batch
 HEAD_SLICE = 512  # positions whose logits exist at once
 
-Statistic = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (m, V) float32 logits, (m,) labels -> (m,)
+Statistic = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (m, V) float32 logits, (m,) labels -> (m,) or (m, k)
 
 
 def negative_log_likelihood(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """(m, V) float32, (m,) -> (m,) nats."""
     return F.cross_entropy(logits, labels, reduction="none")
+
+
+def three_numbers(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(m, V) float32, (m,) -> (m, 3): nats, the label's probability, the largest probability."""
+    whole = logits.logsumexp(-1)
+    label = logits.gather(-1, labels[:, None])[:, 0] - whole
+    return torch.stack([-label, label.exp(), (logits.amax(-1) - whole).exp()], -1)
 
 
 def answer_loss(
@@ -66,26 +73,32 @@ def alone(tokens: Encoded, begin: int | None) -> Encoded:
 
 def row_statistics(
     opened: Opened, tokens: Encoded, statistic: Statistic, *, token_budget: int = TOKEN_BUDGET
-) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
+) -> tuple[Float[np.ndarray, " b *k"], Int[np.ndarray, " b"]]:
     """Each row's sum of `statistic` over its trained tokens that have a predecessor, and their number.
+
+    A statistic of k numbers a token gives k sums a row.
 
     Logits exist only for the positions that predict those tokens, some hundred at a time. Rows are filled up
     on the right; a causal model cannot look there, so no mask is needed and attention takes its causal path.
     """
-    sums, counts = np.zeros(len(tokens)), tokens.answer_tokens()
+    counts = tokens.answer_tokens()
     read = np.flatnonzero(counts)  # a row without a trained token costs nothing
     head = head_of(opened.model)
+    sums: np.ndarray | None = None
     with torch.inference_mode():
         for some in batches(tokens.lengths()[read], token_budget):
             rows = read[some]
-            sums[rows] = _batch(opened, head, tokens, rows, statistic)
-    return sums, counts
+            found = _batch(opened, head, tokens, rows, statistic)
+            if sums is None:
+                sums = np.zeros((len(tokens), *found.shape[1:]))
+            sums[rows] = found
+    return np.zeros(len(tokens)) if sums is None else sums, counts
 
 
 def _batch(
     opened: Opened, head: Callable[[torch.Tensor], torch.Tensor], tokens: Encoded, rows: Int[np.ndarray, " b"],
     statistic: Statistic,
-) -> Float[np.ndarray, " b"]:  # fmt: skip
+) -> Float[np.ndarray, " b *k"]:  # fmt: skip
     ids = torch.from_numpy(padded(tokens.ids, tokens.starts, rows, opened.pad_id)).to(opened.device)  # (b, s)
     hidden = opened.model.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (b, s, d)
     owner, place = _predicted(tokens, rows)  # (m,), (m,)
@@ -98,7 +111,8 @@ def _batch(
     )
     b, s = ids.shape
     meter.count(flops=flops.forward(opened.architecture, b * s, b * s * s, len(owner)), tokens=b * s)
-    return np.bincount(owner, weights=values.double().cpu().numpy(), minlength=b)
+    out = torch.zeros((b, *values.shape[1:]), dtype=torch.float64)
+    return out.index_add_(0, torch.from_numpy(owner), values.double().cpu()).numpy()
 
 
 def _predicted(tokens: Encoded, rows: Int[np.ndarray, " b"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:

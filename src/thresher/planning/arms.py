@@ -53,6 +53,12 @@ class Arm:
         """Mean over seeds of selection and training together."""
         return statistics.fmean(run.total_flops for run in self.runs)
 
+    def at(self, axis: str) -> float:
+        """Its place on a panel's axis: total FLOPs, or rows (the share of the pool where rows are not recorded)."""
+        if axis == "total_flops":
+            return self.total_flops
+        return float(self.rows if self.rows is not None else self.fraction or 0.0)
+
     @property
     def fraction(self) -> float | None:
         """Share of the pool, mean over seeds; None where it is not recorded."""

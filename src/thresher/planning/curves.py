@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import stdtrit
 
 FORMS = ("published", "shifted", "log-linear")
 UNIT = 1e18
@@ -30,8 +31,13 @@ class Fit:
     Attributes:
         kappa: lambda per 1e18 FLOPs; None for the log-linear form.
         loo: root mean squared error of every point predicted from the others; None below 4 points.
+        aicc: Akaike's criterion corrected for few points; None below 5 points. All forms have as many constants, so
+            between them it orders by the sum of squares; it says by how much one is likelier than another.
         p0_interval: bootstrap 95 %, over seeds where every arm has several, else over points.
-        chosen: smallest leave-one-out error among the forms of its method.
+        chosen: smallest corrected AIC among the forms of its method; by `loo` at 4 points, `shifted` below.
+        chosen_by: `aicc`, `loo` or `points`.
+        residual: standard deviation of a point around the curve, on points - 2 degrees of freedom.
+        middle, width: mean and root of the summed squares of log training cost, for the interval of a prediction.
     """
 
     method: str
@@ -51,6 +57,23 @@ class Fit:
     p0_interval: tuple[float, float] | None = None
     kappa_interval: tuple[float, float] | None = None
     chosen: bool = False
+    chosen_by: str = ""
+    scorer: str = ""
+    aicc: float | None = None
+    residual: float | None = None
+    middle: float = 0.0
+    width: float = 0.0
+
+    @property
+    def warning(self) -> str:
+        """What not to read into its constants; empty where they are free."""
+        if not self.at_bound:
+            return ""
+        if self.kappa == 0:
+            return "lambda sits on its bound 0: the scores do not rise with compute, and the curve is flat"
+        if self.p0 == self.p_bar:
+            return "p0 sits on its bound, the ceiling: the scores do not rise with compute, and the curve is flat"
+        return "p0 sits on its bound and is not what the untrained model scores; only the curve's course has a meaning"
 
     @property
     def decay(self) -> float | None:
@@ -66,6 +89,19 @@ class Fit:
             return self.u + self.v * math.log10(min(cost, self.full_flops) / UNIT)
         return (self.p_bar - self.p0) * -math.expm1(-self.kappa * cost / UNIT) + self.p0
 
+    def predict(self, total_flops: float) -> tuple[float, float]:
+        """The score and half its 95 % interval; infinite with two points, which no curve can miss.
+
+        half = t_{0.975, points - 2} * residual * sqrt(1 + 1/points + (x - middle)^2 / width^2), x = log training cost:
+        wide with few points, and wider the further it reads beyond them.
+        """
+        score = self.at(total_flops)
+        if self.residual is None or self.points < 3:
+            return score, math.inf
+        away = math.log(max(total_flops - self.selection_flops, 1.0)) - self.middle
+        reach = 1 + 1 / self.points + (away / self.width) ** 2 if self.width > 0 else math.inf
+        return score, float(stdtrit(self.points - 2, 0.975)) * self.residual * math.sqrt(reach)
+
     def line(self) -> list[tuple[float, float]]:
         """(total FLOPs, score) from 1 % of the full run's training to all of it, for drawing."""
         training = np.geomspace(0.01, 1, 60) * self.full_flops
@@ -76,17 +112,21 @@ class Fit:
         interval = {"p0": self.p0_interval, "kappa_per_1e18": self.kappa_interval}
         return {
             "method": self.method,
+            "scorer": self.scorer,
             "form": self.form,
             "p0": self.p0,
             "kappa_per_1e18": self.kappa,
             "p_bar": self.p_bar,
             "interval": None if self.kappa_interval is None else interval,
             "at_bound": self.at_bound,
+            "warning": self.warning,
             "lambda": self.decay,
             "u": self.u,
             "v": self.v,
             "r2": self.r2,
             "loo": self.loo,
+            "aicc": self.aicc,
+            "chosen_by": self.chosen_by,
             "points": self.points,
             "selection_flops": self.selection_flops,
             "chosen": self.chosen,
@@ -134,7 +174,32 @@ def fit(
         found = replace(
             start, p0=float(p0[0]), kappa=float(decay[0]) / full_flops * UNIT, p_bar=ceiling, at_bound=bound
         )
-    return replace(found, r2=_r2(found, np.asarray(total, dtype=np.float64), score, weight))
+    whole = np.asarray(total, dtype=np.float64)
+    return _judged(replace(found, r2=_r2(found, whole, score, weight)), whole, score, weight)
+
+
+def _judged(curve: Fit, total: np.ndarray, score: np.ndarray, weight: np.ndarray) -> Fit:
+    """With its residual, its corrected AIC and what the interval of a prediction needs."""
+    use = weight > 0
+    points, w = curve.points, weight[use] / weight[use].mean()
+    squares = float((w * (score[use] - [curve.at(float(c)) for c in total[use]]) ** 2).sum())
+    x = np.log(np.maximum(total[use] - curve.selection_flops, 1.0))
+    return replace(
+        curve,
+        residual=math.sqrt(squares / (points - 2)) if points > 2 else None,
+        aicc=corrected_aic(squares, points),
+        middle=float(x.mean()),
+        width=float(np.sqrt(((x - x.mean()) ** 2).sum())),
+    )
+
+
+def corrected_aic(squares: float, points: int, constants: int = 2) -> float | None:
+    """AICc: n log(RSS / n) + 2 k + 2 k (k + 1) / (n - k - 1), k = constants and the noise; None below k + 2 points."""
+    k = constants + 1
+    if points < k + 2:
+        return None
+    likely = points * math.log(max(squares, 1e-300) / points)
+    return likely + 2 * k + 2 * k * (k + 1) / (points - k - 1)
 
 
 def _r2(curve: Fit, total: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float | None:

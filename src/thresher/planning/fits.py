@@ -14,8 +14,10 @@ from thresher.planning.results import Panel
 _DRAWS = 200  # bootstrap draws: enough for a 95 % interval's ends to two digits
 
 
-def fit_panel(panel: Panel, found: Sequence[Arm], p_bar: float | None = None) -> list[Fit]:
-    """Every form for every method with runs at two sizes; chosen is the least leave-one-out error."""
+def fit_panel(
+    panel: Panel, found: Sequence[Arm], p_bar: float | None = None, *, intervals: bool = True
+) -> list[Fit]:
+    """Every form for every method with runs at two sizes; chosen is the least corrected AIC."""
     full = panel.full_flops
     trained = [arm for arm in found if not arm.untrained]
     if full is None and trained:
@@ -26,13 +28,16 @@ def fit_panel(panel: Panel, found: Sequence[Arm], p_bar: float | None = None) ->
     groups: dict[tuple[str, str], list[Arm]] = {}
     for arm in trained:
         groups.setdefault((arm.method, arm.scorer), []).append(arm)
-    for (method, _), line in groups.items():
+    for (method, scorer), line in groups.items():
         if len({arm.total_flops for arm in line}) > 1:
-            fits += _forms(method, line, full, ceiling, panel.higher)
+            forms = _forms(method, line, full, ceiling, panel.higher, intervals)
+            fits += [replace(one, scorer=scorer) for one in forms]
     return fits
 
 
-def _forms(method: str, line: Sequence[Arm], full: float, p_bar: float, higher: bool) -> list[Fit]:
+def _forms(
+    method: str, line: Sequence[Arm], full: float, p_bar: float, higher: bool, intervals: bool
+) -> list[Fit]:
     total = np.array([arm.total_flops for arm in line])
     score = np.array([arm.score for arm in line])
     errors = [arm.se for arm in line]
@@ -53,12 +58,22 @@ def _forms(method: str, line: Sequence[Arm], full: float, p_bar: float, higher: 
         )
         weight = np.ones_like(score) if se is None else 1 / se**2
         one = replace(one, loo=_leave_one_out(one, total, score, weight))
-        fits.append(_with_interval(one, total, line, weight))
-    known = [one.loo for one in fits if one.loo is not None]
-    pick = next(
-        (i for i, one in enumerate(fits) if known and one.loo == min(known)), 1
-    )  # too few points: shifted
-    return [replace(one, chosen=i == pick) for i, one in enumerate(fits)]
+        fits.append(_with_interval(one, total, line, weight) if intervals else one)
+    pick, by = _picked(fits)
+    return [replace(one, chosen=i == pick, chosen_by=by if i == pick else "") for i, one in enumerate(fits)]
+
+
+def _picked(fits: Sequence[Fit]) -> tuple[int, str]:
+    """Which form, and by what: corrected AIC, the leave-one-out error where there is none, shifted where neither is.
+
+    Leave-one-out refits on one point less, which with half a dozen points is often the one that carries the curve: it
+    is reported beside, and `benchmarks/regret.py` says how often the two differ.
+    """
+    for name in ("aicc", "loo"):
+        known = [getattr(one, name) for one in fits]
+        if all(value is not None for value in known):
+            return known.index(min(known)), name
+    return FORMS.index("shifted"), "points"
 
 
 def _refit(

@@ -54,25 +54,25 @@ def pareto(cost: Sequence[float], score: Sequence[float], *, higher: bool = True
     return kept
 
 
-def verdicts(found: Sequence[Arm], *, higher: bool) -> list[Verdict]:
+def verdicts(found: Sequence[Arm], *, higher: bool, axis: str = "total_flops") -> list[Verdict]:
     """One per arm: off the frontier it is *dominated* only if the seeds exclude a lead of 0."""
-    kept = {(found[i].total_flops, found[i].score) for i in _front(found, higher)}
+    kept = {(found[i].at(axis), found[i].score) for i in _front(found, higher, axis)}
     return [
-        Verdict(ON) if (arm.total_flops, arm.score) in kept else _off_frontier(arm, found, higher)
+        Verdict(ON) if (arm.at(axis), arm.score) in kept else _off_frontier(arm, found, higher, axis)
         for arm in found
     ]
 
 
-def _front(found: Sequence[Arm], higher: bool) -> list[int]:
-    return pareto([arm.total_flops for arm in found], [arm.score for arm in found], higher=higher)
+def _front(found: Sequence[Arm], higher: bool, axis: str) -> list[int]:
+    return pareto([arm.at(axis) for arm in found], [arm.score for arm in found], higher=higher)
 
 
-def _off_frontier(arm: Arm, found: Sequence[Arm], higher: bool) -> Verdict:
+def _off_frontier(arm: Arm, found: Sequence[Arm], higher: bool, axis: str) -> Verdict:
     sign = 1.0 if higher else -1.0
     ahead = []
     for other in found:
-        rise, dearer = sign * (other.score - arm.score), other.total_flops > arm.total_flops
-        if not dearer and rise >= 0 and (rise > 0 or other.total_flops < arm.total_flops):
+        rise, dearer = sign * (other.score - arm.score), other.at(axis) > arm.at(axis)
+        if not dearer and rise >= 0 and (rise > 0 or other.at(axis) < arm.at(axis)):
             ahead.append((other, difference(other, arm, higher=higher)))
     ahead.sort(key=lambda pair: -pair[1].mean)
     for other, lead in ahead:
@@ -84,9 +84,9 @@ def _off_frontier(arm: Arm, found: Sequence[Arm], higher: bool) -> Verdict:
 def panel_frontier(panel: Panel) -> dict[str, object]:
     """One panel of the `frontier --json` contract."""
     found = arms(panel)
-    said = verdicts(found, higher=panel.higher)
-    compared = [against_random(arm, found, higher=panel.higher) for arm in found]
-    fits = fit_panel(panel, found)
+    said = verdicts(found, higher=panel.higher, axis=panel.axis)
+    compared = [against_random(arm, found, higher=panel.higher, axis=panel.axis) for arm in found]
+    fits = fit_panel(panel, found) if panel.axis == "total_flops" else []
     summary: Worth = worth(panel, found, compared)
     return {
         "task": panel.task,
@@ -94,10 +94,12 @@ def panel_frontier(panel: Panel) -> dict[str, object]:
         "higher_is_better": panel.higher,
         "model": panel.model,
         "pool": panel.pool,
+        "protocol": panel.protocol,
+        "axis": panel.axis,
         "runs": len(panel.runs),
         "full_flops": panel.full_flops,
         "verdict": {"worth": summary.paid, "method": summary.method, "sentence": summary.sentence},
-        "pareto": [_point(found, i) for i in _front(found, panel.higher)],
+        "pareto": [_point(found, i) for i in _front(found, panel.higher, panel.axis)],
         "arms": [_arm(*each) for each in zip(found, said, compared, strict=True)],
         "fits": [fit.to_dict() for fit in fits],
         "break_even": break_even(panel, found),

@@ -22,13 +22,14 @@ COLUMNS = (
     "task", "metric", "score", "score_se", "selection_flops", "training_flops", "total_flops",
     "selection_seconds", "training_seconds",
 )  # fmt: skip
-EXTRA = ("pool", "budget")  # ours: which pool, and the budget as it was asked for; written where known
-_TEXT = ("method", "scorer", "model", "task", "metric", "pool", "budget")
+EXTRA = ("pool", "budget", "protocol")  # ours: which pool, the budget as it was asked for, how long training goes on
+_TEXT = ("method", "scorer", "model", "task", "metric", "pool", "budget", "protocol")
+EQUAL_EPOCHS, EQUAL_STEPS = "equal-epochs", "equal-steps"
 _WHOLE = ("rows", "train_tokens", "seed")
 _LOWER_IS_BETTER = frozenset((
     "loss", "answer_loss", "held_out", "held_out_loss", "eval_loss", "nll", "nll_per_token", "cross_entropy",
     "perplexity", "ppl", "bits_per_byte", "bpb", "bits_per_token", "error", "error_rate", "wer", "cer", "mae",
-    "mse", "rmse", "brier", "edit_distance",
+    "mse", "rmse", "brier", "edit_distance", "unwanted",
 ))  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class Run:
     training_seconds: float | None = None
     pool: str = ""
     budget: str = ""
+    protocol: str = ""
 
     @property
     def total_flops(self) -> float:
@@ -69,13 +71,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Panel:
-    """Runs that may be compared: one task and metric, one model, one pool."""
+    """Runs that may be compared: one task and metric, one model, one pool, one protocol."""
 
     task: str
     metric: str
     model: str
     pool: str
     runs: tuple[Run, ...]
+    protocol: str = ""
+
+    @property
+    def axis(self) -> str:
+        """What arms are compared at: where every subset is trained for as many steps, fewer rows are no cheaper."""
+        return "rows" if self.protocol == EQUAL_STEPS else "total_flops"
 
     @property
     def higher(self) -> bool:
@@ -84,7 +92,12 @@ class Panel:
 
     @property
     def full_flops(self) -> float | None:
-        """Training cost of one run on the whole pool, from runs that say what share of it they took."""
+        """Training cost of one run on the whole pool, from runs that say what share of it they took.
+
+        None where steps are equal: the cost does not grow with the share.
+        """
+        if self.protocol == EQUAL_STEPS:
+            return None
         known = sorted(
             r.training_flops / r.fraction for r in self.runs if r.fraction and r.training_flops > 0
         )
@@ -101,11 +114,11 @@ class Results:
         return len(self.runs)
 
     def panels(self) -> list[Panel]:
-        """One per (task, metric, model, pool), in the order they first appear."""
-        groups: dict[tuple[str, str, str, str], list[Run]] = {}
+        """One per (task, metric, model, pool, protocol), in the order they first appear."""
+        groups: dict[tuple[str, str, str, str, str], list[Run]] = {}
         for run in self.runs:
-            groups.setdefault((run.task, run.metric, run.model, run.pool), []).append(run)
-        return [Panel(*key, tuple(runs)) for key, runs in groups.items()]
+            groups.setdefault((run.task, run.metric, run.model, run.pool, run.protocol), []).append(run)
+        return [Panel(*key[:4], tuple(runs), key[4]) for key, runs in groups.items()]
 
 
 def read(paths: Path | str | Sequence[Path | str]) -> Results:

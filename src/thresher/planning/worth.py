@@ -23,20 +23,23 @@ class Worth:
     sentence: str
 
 
-def against_random(arm: Arm, found: Sequence[Arm], *, higher: bool) -> Difference | None:
-    """The arm's lead over random at the arm's own total FLOPs; None where random was never that cheap.
+def against_random(
+    arm: Arm, found: Sequence[Arm], *, higher: bool, axis: str = "total_flops"
+) -> Difference | None:
+    """The arm's lead over random at the arm's own total FLOPs (or rows); None where random was never that cheap.
 
     Between two sizes random is interpolated in log FLOPs, within each seed; beyond its dearest run
     that run stands, for more compute was at hand than it used.
     """
-    plain = sorted((a for a in found if a.method in _PLAIN and not a.untrained), key=lambda a: a.total_flops)
-    if not plain or arm.untrained or arm in plain or arm.total_flops * _SLACK < plain[0].total_flops:
+    plain = sorted((a for a in found if a.method in _PLAIN and not a.untrained), key=lambda a: a.at(axis))
+    cost = arm.at(axis)
+    if not plain or arm.untrained or arm in plain or cost * _SLACK < plain[0].at(axis):
         return None
-    below = max((a for a in plain if a.total_flops <= arm.total_flops * _SLACK), key=lambda a: a.total_flops)
-    above = next((a for a in plain if a.total_flops > arm.total_flops * _SLACK), None)
-    if above is None or below.total_flops * _SLACK >= arm.total_flops:
+    below = max((a for a in plain if a.at(axis) <= cost * _SLACK), key=lambda a: a.at(axis))
+    above = next((a for a in plain if a.at(axis) > cost * _SLACK), None)
+    if above is None or below.at(axis) * _SLACK >= cost:
         return difference(arm, below, higher=higher)
-    share = math.log(arm.total_flops / below.total_flops) / math.log(above.total_flops / below.total_flops)
+    share = math.log(cost / below.at(axis)) / math.log(above.at(axis) / below.at(axis))
     sign = 1.0 if higher else -1.0
     within = paired(arm.by_seed, _between(below.by_seed, above.by_seed, share), sign)
     if within is not None:
@@ -73,27 +76,34 @@ def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | No
 
 
 def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
-    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random at the same total"
-    return Worth(True, arm.method, f"{text} compute ({_size(arm)}; {_interval(lead)}).")
+    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random {_same(panel)}"
+    return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
 
 
 def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
     size = f"{arm.name} at {_size(arm)}"
     if lead.mean <= 0:
-        text = f"Nothing beat random on {panel.task} at the same total compute; the best, {size}, was"
+        text = f"Nothing beat random on {panel.task} {_same(panel)}; the best, {size}, was"
         return Worth(
             False,
             "",
             f"{text} {abs(lead.mean):.3g} {'below' if panel.higher else 'above'} it ({_interval(lead)}).",
         )
     if not lead.known:
-        text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random at equal compute"
+        text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random {_same(panel)}"
         return Worth(
             False, "", f"{text}, but without repeated seeds nobody knows how much of that is chance."
         )
-    text = f"Nothing certainly beat random on {panel.task} at the same total compute; the best, {size}, was"
+    text = f"Nothing certainly beat random on {panel.task} {_same(panel)}; the best, {size}, was"
     seen = f"; {lead.seeds} such seeds can show {lead.detectable:.2g} or more" if lead.detectable else ""
     return Worth(False, "", f"{text} {_gain(panel, lead)} ({_interval(lead)}{seen}).")
+
+
+def _same(panel: Panel) -> str:
+    """What is equal between an arm and random."""
+    if panel.axis == "total_flops":
+        return "at the same total compute"
+    return "with as many rows and steps, choosing not counted,"
 
 
 def _gain(panel: Panel, lead: Difference) -> str:

@@ -40,9 +40,13 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
 
 
 def score_against_compute(panel: Mapping, runs: Sequence[Mapping], colour: Mapping[str, str]) -> str:
-    """Arms with error bars, single runs behind them, the Pareto set as a step."""
+    """Arms with error bars, single runs behind them, the Pareto set as a step.
+
+    Where every subset was trained for as many steps, the axis is rows: fewer rows were no cheaper.
+    """
     figure = go.Figure()
-    costs = [arm["total_flops"] for arm in panel["arms"] if arm["total_flops"] > 0]
+    axis = panel.get("axis", "total_flops")
+    costs = [arm[axis] for arm in panel["arms"] if arm["total_flops"] > 0 and arm[axis]]
     left, right = (min(costs) / 1.7, max(costs) * 1.7) if costs else (1.0, 10.0)
     _frontier(figure, panel, left, right)
     _curves(figure, panel, colour)
@@ -52,8 +56,8 @@ def score_against_compute(panel: Mapping, runs: Sequence[Mapping], colour: Mappi
     for (method, name), arms in lines.items():
         trained = [arm for arm in arms if arm["total_flops"] > 0]
         if trained:
-            _single_runs(figure, trained, runs, colour[method])
-            figure.add_trace(_arms(trained, method, name, colour[method]))
+            _single_runs(figure, trained, runs, colour[method], axis)
+            figure.add_trace(_arms(trained, method, name, colour[method], axis))
     low, high = _reach(panel["arms"])
     for arm in (arm for arm in panel["arms"] if arm["total_flops"] == 0):
         _untrained(figure, arm, low, high, colour[arm["method"]])
@@ -62,9 +66,9 @@ def score_against_compute(panel: Mapping, runs: Sequence[Mapping], colour: Mappi
     ticks = _ticks(left, right)
     figure.update_xaxes(
         type="log",
-        title="total FLOPs: selection + training",
+        title="total FLOPs: selection + training" if axis == "total_flops" else "rows, all trained for as many steps",
         tickvals=ticks,
-        ticktext=[f"{tick:.0e}".replace("e+", "e") for tick in ticks],
+        ticktext=[f"{tick:.0e}".replace("e+", "e") if axis == "total_flops" else f"{tick:g}" for tick in ticks],
         range=[math.log10(left), math.log10(right)],
     )
     figure.update_yaxes(title=metric + better, range=[low, high])
@@ -116,7 +120,7 @@ def _frontier(figure: go.Figure, panel: Mapping, left: float, right: float) -> N
     points = panel["pareto"]
     if not points:
         return
-    x = [max(point["total_flops"], left) for point in points]
+    x = [max(point[panel.get("axis", "total_flops")] or 0, left) for point in points]
     y = [point["score"] for point in points]
     figure.add_trace(
         go.Scatter(
@@ -146,14 +150,18 @@ def _curves(figure: go.Figure, panel: Mapping, colour: Mapping[str, str]) -> Non
             )
 
 
-def _single_runs(figure: go.Figure, arms: Sequence[Mapping], runs: Sequence[Mapping], colour: str) -> None:
+def _single_runs(
+    figure: go.Figure, arms: Sequence[Mapping], runs: Sequence[Mapping], colour: str, axis: str
+) -> None:
     """Faint dots: every run of an arm that has several."""
     several = {arm["method"] for arm in arms if arm["runs"] > 1}
     mine = [
         r for r in runs if r["method"] in several and (r.get("scorer") or "") == (arms[0]["scorer"] or "")
     ]
     if mine:
-        x = [run["selection_flops"] + run["training_flops"] for run in mine]
+        x = [
+            run["selection_flops"] + run["training_flops"] if axis == "total_flops" else run["rows"] for run in mine
+        ]
         hover = [
             f"{escape(str(r['method']))}, seed {r.get('seed')}<br>score {tables.number(r['score'])}"
             for r in mine
@@ -171,12 +179,12 @@ def _single_runs(figure: go.Figure, arms: Sequence[Mapping], runs: Sequence[Mapp
         )
 
 
-def _arms(arms: Sequence[Mapping], method: str, name: str, colour: str) -> go.Scatter:
+def _arms(arms: Sequence[Mapping], method: str, name: str, colour: str, axis: str) -> go.Scatter:
     error = {"type": "data", "array": [arm["se"] or 0 for arm in arms], "thickness": 1.4, "width": 4}
     shape = {"random": "diamond", "full": "square"}.get(method, "circle")
     edge = [1.5 if arm["verdict"] == "on the frontier" else 0 for arm in arms]
     return go.Scatter(
-        x=[arm["total_flops"] for arm in arms],
+        x=[arm[axis] for arm in arms],
         y=[arm["score"] for arm in arms],
         mode="lines+markers",
         name=escape(name),
@@ -208,18 +216,18 @@ def _hover(arm: Mapping) -> str:
     )
 
 
-def to_div(figure: go.Figure, height: int) -> str:
-    """The figure as a piece of the page; the library stands in the page once."""
+def to_div(figure: go.Figure, height: int, *, top: int = 40) -> str:
+    """The figure as a piece of the page; the library stands in the page once. Titles of panels need room at its top."""
     figure.update_layout(
         height=height,
-        margin={"l": 60, "r": 16, "t": 40, "b": 56},
+        margin={"l": 60, "r": 16, "t": top, "b": 56},
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": _INK},
         hoverlabel={"align": "left"},
         legend_orientation="h",
-        legend_y=1.02,
+        legend_y=1.02 if top <= 40 else 1 + 26 / (height - top - 56),
         legend_yanchor="bottom",
         legend_x=0,
     )

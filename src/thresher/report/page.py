@@ -14,6 +14,7 @@ from markupsafe import Markup
 from thresher.core.store import write_bytes
 from thresher.errors import ResultsError, StoreError
 from thresher.report import bars, figures, tables
+from thresher.report.sections import sections_of
 from thresher.report.selection import selection_context
 
 _RECEIPTS = ("receipts", "stages")
@@ -25,6 +26,7 @@ def write(
     *,
     frontier: Mapping | None = None,
     beside: Sequence[Path] = (),
+    in_domain: Sequence[str] = (),
 ) -> Path:
     """Write the page of a folder; returns its path.
 
@@ -34,6 +36,7 @@ def write(
         out: where the page goes; `report.html` in the folder by default.
         frontier: what `planning.frontier` says, where the folder has no frontier.json.
         beside: other selections from the same pool, to show the overlap with.
+        in_domain: tasks of a run that are what the pool is about; the others are out-of-domain.
 
     Raises:
         StoreError: the folder is neither a run's nor a selection's.
@@ -50,7 +53,8 @@ def write(
             f"{folder} holds neither results.parquet (a run) nor card.json (a selection). "
             "Name the folder that `thresher run --out` or `thresher select --out` left."
         )
-    write_bytes(out, _render(context).encode())
+    more = sections_of(folder, beside=beside, in_domain=in_domain)
+    write_bytes(out, _render(context | {"sections": more}).encode())
     return out
 
 
@@ -100,13 +104,14 @@ def _panel(panel: Mapping, runs: list[dict], colour: Mapping[str, str], drawn: s
         for run in runs
         if (run["task"], run["metric"], run["model"]) == (panel["task"], panel["metric"], panel["model"])
         and (run.get("pool") or "") == panel.get("pool", "")
+        and (run.get("protocol") or "") == panel.get("protocol", "")
     ]
     costs = json.dumps(
         [(tables.label(a), tables.size(a), a["selection_flops"], a["training_flops"]) for a in panel["arms"]]
     )
     new = costs not in drawn  # the same models under another task cost the same: one picture is enough
     drawn.add(costs)
-    head = [panel["task"], panel["model"], panel.get("pool", "")]
+    head = [panel["task"], panel["model"], panel.get("pool", ""), panel.get("protocol", "")]
     return {
         "name": " · ".join(str(part) for part in head if part),
         "metric": panel["metric"],

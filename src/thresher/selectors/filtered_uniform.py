@@ -29,6 +29,8 @@ class FilteredUniform(Selector):
     high: Annotated[float, "quantile above which rows are left out, 0 to 1"] = 1.0
 
     needs: ClassVar[tuple[Kind, ...]] = ("score",)
+    version: ClassVar[int] = 2  # draws by id
+    draws: ClassVar[bool] = True
 
     def cost(self, load: Load) -> Cost:
         """No model is read."""

@@ -29,6 +29,8 @@ class GumbelTopK(Selector):
     temperature: Annotated[float, "above 1 flatter, towards 0 the plain ranking"] = 1.0
 
     needs: ClassVar[tuple[Kind, ...]] = ("score",)
+    version: ClassVar[int] = 2  # draws by id
+    draws: ClassVar[bool] = True
 
     def cost(self, load: Load) -> Cost:
         """No model is read."""

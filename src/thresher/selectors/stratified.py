@@ -28,6 +28,8 @@ class Stratified(Selector):
     proportional: Annotated[bool, "shares by group size, instead of equal quotas"] = False
 
     needs: ClassVar[tuple[Kind, ...]] = ("label",)
+    version: ClassVar[int] = 2  # draws by id
+    draws: ClassVar[bool] = True
     gain_is: ClassVar[str] = "turn of its group"
 
     def cost(self, load: Load) -> Cost:

@@ -25,7 +25,13 @@ class Uniform(Selector):
     shuffle: Annotated[bool, "draw at random, else keep the pool's order"] = True
 
     needs: ClassVar[tuple[Kind, ...]] = ()
+    version: ClassVar[int] = 2  # draws by id
     gain_is: ClassVar[str] = "nothing"
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        """Unless it keeps the pool's order."""
+        return self.shuffle
 
     def cost(self, load: Load) -> Cost:
         """No model is read."""

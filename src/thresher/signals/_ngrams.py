@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,30 @@ def joined(
         grams.append(mixed(longer[whole]))
         rows.append(owner[: len(longer)][whole])
     return np.concatenate(grams), np.concatenate(rows)
+
+
+def sha256_buckets(words: list[list[str]], n: int, buckets: int) -> Integer[np.ndarray, " m"]:
+    """Of each row its words, then its pairs, ...: hashed as strings, joined by one blank."""
+    bucket = _remembered(buckets).__getitem__
+    found: list[int] = []
+    for row in words:
+        found += map(bucket, grams_of(row, n))
+    return np.array(found, np.int64)
+
+
+def mixed_buckets(words: list[list[str]], n: int, buckets: int) -> Integer[np.ndarray, " m"]:
+    """The same of 64-bit hashes of words, mixed by arithmetic."""
+    lengths = [len(row) for row in words]
+    one = np.fromiter(map(_WORDS.__getitem__, chain.from_iterable(words)), np.uint64, sum(lengths))
+    owner = np.repeat(np.arange(len(words), dtype=np.uint16 if len(words) <= 1 << 16 else np.int64), lengths)
+    grams, rows = joined(one, owner, n)
+    return (grams % np.uint64(buckets)).astype(np.int64)[np.argsort(rows, kind="stable")]
+
+
+def grams_of(words: list[str], n: int) -> chain[str]:
+    """A row's words, then its pairs, ... up to n words, as strings."""
+    longer = (map(" ".join, zip(*(words[i:] for i in range(length)), strict=False)) for length in range(2, n + 1))
+    return chain(words, *longer)
 
 
 def word_hash(word: str) -> int:
@@ -74,3 +100,11 @@ class Sha256Buckets(dict[str, int]):
         digest = hashlib.sha256(gram.encode("utf-8", "surrogatepass")).digest()
         self[gram] = bucket = int.from_bytes(digest, "big") % self.buckets
         return bucket
+
+
+@lru_cache(maxsize=2)
+def _remembered(buckets: int) -> Sha256Buckets:
+    return Sha256Buckets(buckets)
+
+
+_WORDS = WordHashes()

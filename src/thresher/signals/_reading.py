@@ -34,7 +34,8 @@ class Reading(Signal):
         """Real tokens of pool and target under this model's tokenizer."""
         rows = load.encoded(self.model, pool, self.max_tokens)
         s, a = rows.lengths().astype(np.float64), rows.answer_tokens().astype(np.float64)
-        near = load.encoded(self.model, target, self.max_tokens).lengths() if target is not None else np.zeros(0)
+        there = load.encoded(self.model, target, self.max_tokens) if target is not None else None
+        near = there.lengths() if there is not None else np.zeros(0)
         return Load(
             n=len(pool),
             tokens=int(s.sum()),
@@ -43,6 +44,7 @@ class Reading(Signal):
             answer_square=float((a**2).sum()),
             q=len(near),
             target_tokens=int(near.sum()),
+            target_answer_tokens=int(there.answer_tokens().sum()) if there is not None else 0,
             target_square=float((near.astype(np.float64) ** 2).sum()),
         )
 

@@ -29,8 +29,7 @@ def in_markers(messages: list[Message]) -> str:
 
 
 def group_texts(target: Pool) -> list[str]:
-    """One text a group, its rows in markers, joined: named groups in order, then the rows without one."""
+    """One text a group, its rows in markers, joined: first the rows without a group, then groups by name."""
     marked = [in_markers(messages) for messages in target.messages()]
     group = target.group_index()
-    groups = [*range(len(target.group_names)), *([-1] if (group < 0).any() else [])]
-    return ["".join(marked[i] for i in np.flatnonzero(group == g)) for g in groups]
+    return ["".join(marked[i] for i in np.flatnonzero(group == g)) for g in np.unique(group)]

@@ -9,13 +9,13 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float32, Int
 from scipy import sparse
 
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool, answer_of, prompt_of, text_of
+from thresher.signals._terms import counts, lengths, text_bytes, tokens
 from thresher.signals._texts import first_user_of, group_texts
 
 READ = 4096  # rows tokenised at a time: bounds the memory of a large part
@@ -63,12 +63,13 @@ class BM25(Signal):
     )
 
     kind: ClassVar[Kind] = "affinity"
+    version: ClassVar[int] = 2  # where some rows of the target have no group, their column comes first
     needs_target: ClassVar[bool] = True
 
     def sizes(self, pool: Pool, target: Pool | None) -> Load:
         """Rows and about how many terms they have: bytes of text over six."""
         load = super().sizes(pool, target)
-        return Load(n=load.n, q=load.q, tokens=_text_bytes(pool) // 6)
+        return Load(n=load.n, q=load.q, tokens=text_bytes(pool) // 6)
 
     def cost(self, load: Load) -> Cost:
         """CPU time from measured rates."""
@@ -150,53 +151,7 @@ class BM25(Signal):
             yield tokens(pa.array(texts, pa.large_string()), self.cleaning)
 
     def _queries(self, target: Pool) -> list[str]:
-        """(q,) one for each target row, or for each group: named groups in order, then the rows without one."""
+        """(q,) one for each target row, or for each group: rows without one first, then by name."""
         if not self.per_group_query:
             return {"row": target.text, "prompt": target.prompt, "answer": target.answer}[self.query]()
         return group_texts(target)
-
-
-def tokens(texts: pa.LargeStringArray, cleaning: str) -> pa.ListArray:
-    """(b,) the terms of each text.
-
-    words: lower-case runs of letters or digits. ccds: lower-case, newline to blank, ASCII punctuation deleted,
-    split on one blank, so that two blanks in a row hold an empty term.
-    """
-    texts = pc.utf8_lower(texts)
-    if cleaning == "ccds":
-        texts = pc.replace_substring(texts, "\n", " ")
-        return pc.split_pattern(pc.replace_substring_regex(texts, r"[!-/:-@\[-`{-~]+", ""), " ")
-    texts = pc.ascii_trim_whitespace(pc.replace_substring_regex(texts, r"[^\p{L}\p{N}]+", " "))
-    words = pc.split_pattern(texts, " ")
-    if not pc.any(pc.equal(texts, "")).as_py():
-        return words
-    held = pc.not_equal(words.values, "")  # a text without any term was split into one empty string
-    ends = np.concatenate([[0], np.cumsum(held.to_numpy(zero_copy_only=False))])[words.offsets.to_numpy()]
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words.values.filter(held))
-
-
-def lengths(words: pa.ListArray) -> Int[np.ndarray, " b"]:
-    """(b,) terms of each text."""
-    return pc.list_value_length(words).to_numpy(zero_copy_only=False)
-
-
-def counts(words: pa.ListArray, terms: pa.Array) -> sparse.csr_array:
-    """(b, v) how often each text holds each of the terms."""
-    found = pc.index_in(words.flatten(), value_set=terms)  # null where the term is another one
-    known = found.is_valid().to_numpy(zero_copy_only=False)
-    ends = words.offsets.to_numpy() - words.offsets[0].as_py()
-    indptr = np.concatenate([[0], np.cumsum(known)])[ends]
-    indices = found.drop_null().to_numpy()
-    out = sparse.csr_array(
-        (np.ones(len(indices), np.float32), indices, indptr), shape=(len(words), len(terms))
-    )
-    out.sum_duplicates()
-    return out
-
-
-def _text_bytes(pool: Pool) -> int:
-    total = 0
-    for batch in pool.table.select(["messages"]).to_batches():
-        content = batch.column(0).flatten().field("content")
-        total += pc.sum(pc.binary_length(content)).as_py() or 0
-    return total

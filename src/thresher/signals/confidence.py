@@ -15,11 +15,11 @@ from thresher.core.method import Kind
 from thresher.core.pool import Pool
 from thresher.models import load as models
 from thresher.models.loss import row_statistics
-from thresher.signals._tuned import Tuned
+from thresher.signals._tuned_model import TunedReader
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confidence(Tuned):
+class Confidence(TunedReader):
     """Mean of the largest next-token probability over the answer's positions.
 
         confidence_i = 1/|a_i| sum_u max_v p(v | prompt_i, a_i<u)
@@ -29,7 +29,7 @@ class Confidence(Tuned):
              the code base it grew from computes it.
     Differs: the position after a row's last token predicts nothing and is left out of max-logit. Raw logits do not
              compare across positions, which is why probabilities are the default.
-    Cost:    one forward pass over the pool, and the model's tuning.
+    Cost:    one forward pass over the pool; a tuned model's training is billed on its own.
     """
 
     of: Annotated[
@@ -43,7 +43,7 @@ class Confidence(Tuned):
         """A pass with logits where they are read, and the tuning."""
         heads = load.answer_tokens if self.of == "probability" else load.tokens
         reading = flops.forward(models.architecture(self.model), load.tokens, load.square, head_tokens=heads)
-        return Cost(flops=reading + self.tuning.flops(self.model, load))
+        return Cost(flops=reading)
 
     def measure(self, state: str, rows: Pool) -> Float[np.ndarray, " b"]:
         """(b,) a probability, or a logit."""

@@ -15,18 +15,18 @@ from thresher.core.method import Kind
 from thresher.core.pool import Pool
 from thresher.models import load as models
 from thresher.models.loss import row_statistics
-from thresher.signals._tuned import Tuned
+from thresher.signals._tuned_model import TunedReader
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entropy(Tuned):
+class Entropy(TunedReader):
     """Mean entropy of the next-token distribution over the answer's positions, in nats.
 
         entropy_i = 1/|a_i| sum_u H(p(. | prompt_i, a_i<u))        H(p) = -sum_v p_v ln p_v
 
     Source:  a usual baseline of active learning, as in Yang et al. 2024 (S2L), arXiv:2403.07384.
     Differs: nothing known.
-    Cost:    one forward pass over the pool, and the model's tuning.
+    Cost:    one forward pass over the pool; a tuned model's training is billed on its own.
     """
 
     kind: ClassVar[Kind] = "score"
@@ -35,7 +35,7 @@ class Entropy(Tuned):
         """A pass with logits for the answer, and the tuning."""
         arch = models.architecture(self.model)
         reading = flops.forward(arch, load.tokens, load.square, head_tokens=load.answer_tokens)
-        return Cost(flops=reading + self.tuning.flops(self.model, load))
+        return Cost(flops=reading)
 
     def measure(self, state: str, rows: Pool) -> Float[np.ndarray, " b"]:
         """(b,) nats a token."""

@@ -19,7 +19,8 @@ from thresher.errors import PoolError
 class Group(Signal):
     """The place of each row's group among the pool's sorted group names; rows without one form their own.
 
-    With `by = "prompt"` rows whose prompts are the same but for case and blanks form a group, whatever its number.
+    With `by = "prompt"` rows whose prompts are the same but for case and blanks form a group, whatever its number;
+    with "text" rows whose whole text is the same: copies.
 
     Source:  the balanced baseline of Ivison et al. 2025, arXiv:2503.01807; prompts as Zhang et al. 2025,
              arXiv:2502.04194, compare several answers to one.
@@ -27,7 +28,7 @@ class Group(Signal):
     Cost:    none.
     """
 
-    by: Annotated[Literal["group", "prompt"], "what makes a group"] = "group"
+    by: Annotated[Literal["group", "prompt", "text"], "what makes a group"] = "group"
 
     kind: ClassVar[Kind] = "label"
 
@@ -41,7 +42,7 @@ class Group(Signal):
         Raises:
             PoolError: no row has a group.
         """
-        if self.by == "prompt":
+        if self.by != "group":
             return ()
         if not pool.group_names:
             raise PoolError(
@@ -51,14 +52,15 @@ class Group(Signal):
         return tuple(pool.group_names)
 
     def measure(self, state: tuple[str, ...], rows: Pool) -> np.ndarray:
-        """(b,) places in the sorted names, the number of names where a row has none; or 63 bits of the prompt."""
-        if self.by == "prompt":
-            return np.array([_number(prompt) for prompt in rows.prompt()], dtype=np.int64)
+        """(b,) places in the sorted names, the number of names where a row has none; or 63 bits of the words."""
+        if self.by != "group":
+            words = rows.prompt() if self.by == "prompt" else rows.text()
+            return np.array([_number(one) for one in words], dtype=np.int64)
         place = {name: number for number, name in enumerate(state)}
         groups = rows.table["group"].to_pylist()
         return np.array([len(state) if g is None else place[g] for g in groups], dtype=np.int64)
 
 
-def _number(prompt: str) -> int:
-    words = " ".join(prompt.lower().split())
+def _number(text: str) -> int:
+    words = " ".join(text.lower().split())
     return int.from_bytes(hashlib.sha256(words.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1

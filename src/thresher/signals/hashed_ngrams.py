@@ -16,8 +16,8 @@ from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool
 from thresher.core.store import write_bytes
 from thresher.signals._ngrams import gram_hashes
+from thresher.signals._terms import tokens
 from thresher.signals._texts import Text, texts
-from thresher.signals.bm25 import tokens
 
 READ = 4096  # rows tokenised at a time
 SECONDS_PER_ROW, SECONDS_PER_NUMBER = 2e-4, 4e-10  # two readings, one dense vector; one thread

@@ -16,11 +16,11 @@ from thresher.core.pool import Pool
 from thresher.data.chat import Encoded, answer_opening, join
 from thresher.models import load as models
 from thresher.models.loss import negative_log_likelihood, row_statistics
-from thresher.signals._tuned import Tuned
+from thresher.signals._tuned_model import TunedReader
 
 
 @dataclass(frozen=True, kw_only=True)
-class IFD(Tuned):
+class IFD(TunedReader):
     """Loss of the answer given its prompt over loss of the answer alone.
 
         loss         (mean loss given the prompt) / (mean loss alone)
@@ -30,7 +30,7 @@ class IFD(Tuned):
              (perplexity; alone means after nothing), each as in its authors' code.
     Differs: the same answer tokens above and below. With nothing before the answer, not even a begin token, its
              first token cannot be predicted and is left out of both means. The marker is the chat template's own.
-    Cost:    one pass over the pool, one over its answers, and the model's tuning.
+    Cost:    one pass over the pool, one over its answers; a tuned model's training is billed on its own.
     """
 
     ratio_of: Annotated[Literal["loss", "perplexity"], "what is divided"] = "loss"
@@ -45,7 +45,7 @@ class IFD(Tuned):
         tokens = load.answer_tokens + before * load.n
         square = load.answer_square + 2 * before * load.answer_tokens + load.n * before**2
         alone = flops.forward(arch, tokens, square, head_tokens=load.answer_tokens)
-        return Cost(flops=given + alone + self.tuning.flops(self.model, load))
+        return Cost(flops=given + alone)
 
     def usable(self, pool: Pool) -> np.ndarray:
         """(n,) rows with an answer token that has a predecessor both with and without the prompt."""

@@ -14,11 +14,11 @@ from thresher.core.pool import Pool
 from thresher.models.load import architecture
 from thresher.models.loss import answer_loss
 from thresher.signals import _windows
-from thresher.signals._tuned import Tuned
+from thresher.signals._tuned_model import TunedReader
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss(Tuned):
+class Loss(TunedReader):
     """Mean negative log-likelihood of the answer given the prompt, in nats per token.
 
         loss_i = -1/|a_i| * sum_u log p(a_iu | prompt_i, a_i<u)
@@ -26,7 +26,7 @@ class Loss(Tuned):
     Source:  Marion et al. 2023, "When Less Is More", arXiv:2309.04564 (perplexity pruning); the target-tuned scorer
              and `text = "ccds"` from Yin & Rush 2025, arXiv:2410.16208, and its code.
     Differs: 2309.04564 scores whole documents; we score the answer unless `of = "all"`.
-    Cost:    one forward pass over the pool (logits where they are needed), and the scorer's tuning.
+    Cost:    one forward pass over the pool (logits where they are needed); tuning a scorer is billed on its own.
     """
 
     of: Annotated[Literal["answer", "all"], "tokens whose loss is taken"] = "answer"
@@ -44,7 +44,7 @@ class Loss(Tuned):
         else:
             heads = load.answer_tokens if self.of == "answer" and self.text == "chat" else load.tokens
             reading = flops.forward(arch, load.tokens, load.square, head_tokens=heads)
-        return Cost(flops=reading + self.tuning.flops(self.model, load))
+        return Cost(flops=reading)
 
     def measure(self, state: str, rows: Pool) -> np.ndarray:
         """(b,) nats per token; with `text = "ccds"` the perplexity."""

@@ -15,11 +15,11 @@ from thresher.core.pool import Pool
 from thresher.data.chat import Encoded
 from thresher.models import load as models
 from thresher.models.hidden import marked, pooled
-from thresher.signals._tuned import Tuned
+from thresher.signals._tuned_model import TunedReader
 
 
 @dataclass(frozen=True, kw_only=True)
-class RDS(Tuned):
+class RDS(TunedReader):
     """Mean of the last hidden states (after the final norm), later tokens weighing more.
 
         x_i = sum_u u h_iu / sum_u u        u = 1 .. s_i, the token's place in the row
@@ -27,7 +27,7 @@ class RDS(Tuned):
     Source:  Ivison et al. 2025, "Large-Scale Data Selection for Instruction Tuning", arXiv:2503.01807 (RDS+).
     Differs: padding has no weight whatever the batch. The model reads whole rows; with `text` prompt or answer the
              states of the other tokens are left out, and u counts what is left.
-    Cost:    one forward pass over the pool without logits, and the model's tuning.
+    Cost:    one forward pass over the pool without logits; a tuned model's training is billed on its own.
     """
 
     pooling: Annotated[Literal["weighted", "mean", "last"], "how token states become one vector"] = "weighted"
@@ -41,7 +41,7 @@ class RDS(Tuned):
 
     def cost(self, load: Load) -> Cost:
         """A pass without the output head, and the tuning."""
-        return self.reading_cost(load) + Cost(flops=self.tuning.flops(self.model, load))
+        return self.reading_cost(load)
 
     def reading_cost(self, load: Load) -> Cost:
         """The pass alone."""

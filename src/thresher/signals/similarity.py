@@ -14,7 +14,8 @@ from thresher.compute import flops, meter
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal, describe, name_of
 from thresher.core.pool import Pool
-from thresher.errors import KindError, NonFinite, PoolError
+from thresher.errors import KindError, PoolError
+from thresher.signals._cosine import group_means, unit
 from thresher.signals._texts import group_texts
 from thresher.signals.hashed_ngrams import HashedNgrams
 
@@ -48,6 +49,7 @@ class Similarity(Signal):
     max_bytes: Annotated[float, "refuse to write more than this"] = 16e9
 
     kind: ClassVar[Kind] = "affinity"
+    version: ClassVar[int] = 2  # where some rows of the target have no group, their column comes first
     needs_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class Similarity(Signal):
 
     def identity(self) -> dict[str, str]:
         """Both features by what changes their values; the budget changes none."""
-        both = [_sign(self.of), _sign(self.target_of or self.of)]
+        both = [signed(self.of), signed(self.target_of or self.of)]
         return {"of": both[0], "target_of": both[1], "max_bytes": ""}
 
     def sizes(self, pool: Pool, target: Pool | None) -> Load:
@@ -118,7 +120,7 @@ class Similarity(Signal):
         inner = self.of.prepare(pool, target, folder)
         own = inner if self.target_of is None else signal.prepare(pool, target, folder)
         near = unit(signal.measure(own, read), read)
-        columns = _means(near, target) if self.per == "group" and not self.join_groups else near
+        columns = group_means(near, target) if self.per == "group" and not self.join_groups else near
         return Near(inner, columns, signal.truncated(read))
 
     def account(self, state: Near) -> dict[str, Any]:
@@ -162,26 +164,7 @@ class Similarity(Signal):
             )
 
 
-def unit(vectors: Float32[np.ndarray, "b d"], rows: Pool) -> Float32[np.ndarray, "b d"]:
-    """Each of length one; zero stays zero.
-
-    Raises:
-        NonFinite: a vector that is not a number.
-    """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(length[:, 0]))
-    if bad.size:
-        raise NonFinite(f"features of {bad.size} rows are not numbers, first ids {rows.take(bad[:5]).ids()}.")
-    return (vectors / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
-
-
-def _means(near: Float32[np.ndarray, "q d"], target: Pool) -> Float32[np.ndarray, "g d"]:
-    """The mean vector of each group, by which the mean cosine is had; groups as the pipeline orders them."""
-    group = target.group_index()
-    return np.stack([near[group == g].mean(axis=0, dtype=np.float64) for g in np.unique(group)]).astype(np.float32)
-
-
-def _sign(signal: Signal) -> str:
+def signed(signal: Signal) -> str:
     """A signal by its fields, and by what stands for those that name a model."""
     identity = signal.identity()
     about = describe(signal)

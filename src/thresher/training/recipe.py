@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -123,6 +124,14 @@ def _number(value: object) -> object:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def cut_into_steps(recipe: Recipe, n: int, devices: int = 1) -> tuple[int, int, int]:
+    """Rows of a forward pass, forward passes of an optimiser step, and optimiser steps in all, for n rows."""
+    micro = min(recipe.micro_batch, recipe.batch_size, n)
+    accumulate = max(1, round(min(recipe.batch_size, n) / (micro * devices)))
+    steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(n / (micro * accumulate * devices)))
+    return micro, accumulate, steps
 
 
 def step_flops(recipe: Recipe, arch: flops.Architecture, tokens: int | float, square: float) -> float:

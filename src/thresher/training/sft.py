@@ -28,7 +28,8 @@ from thresher.errors import PoolError
 from thresher.models import load
 from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
-from thresher.training.recipe import Recipe, step_flops, total_flops
+from thresher.training.in_flight import Watch
+from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
 
 EPOCHS_APART = 100_003  # the sampler adds the epoch to its seed: no epoch of one seed is another's of the next
 DONE = "thresher-training.json"  # the last file a finished training writes
@@ -36,13 +37,14 @@ DONE = "thresher-training.json"  # the last file a finished training writes
 
 def train(
     model: str,
-    stages: Sequence[tuple[Pool, Recipe]],
+    stages: Sequence[tuple[Pool | Encoded, Recipe]],
     *,
     seed: int,
     out: Path,
     device: str = "auto",
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
+    watch: Watch | None = None,
 ) -> Receipt:
     """Fine-tune on one data set after another; the result is an ordinary folder or adapter.
 
@@ -55,6 +57,7 @@ def train(
         device: "auto", "cpu", "cuda".
         progress: show the Trainer's bar on stderr.
         callbacks: the Trainer's own kind.
+        watch: is told each row's own loss as it is trained on.
 
     Returns:
         What was done, batches counted with their padding.
@@ -73,7 +76,9 @@ def train(
     with meter.block("training", estimated_flops=estimate, kind="train") as block:
         network = fresh_model(model)
         for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
-            network = _stage(network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks)
+            network = _stage(
+                network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks, watch
+            )
     receipt = _of_all_processes(block.receipt())
     processes = PartialState()
     if processes.is_main_process:
@@ -111,7 +116,9 @@ def _leave(network: Any, tokenizer: Any, about: dict[str, Any], part: Path, out:
     part.rename(out)
 
 
-def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
+def _trainable(pool: Pool | Encoded, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: ANN401
+    if isinstance(pool, Encoded):
+        return pool
     rows = encode(pool, tokenizer, max_tokens=recipe.max_tokens)
     if recipe.loss == "answer":
         keep = np.flatnonzero(rows.answer_tokens() > 0)
@@ -125,26 +132,30 @@ def _trainable(pool: Pool, recipe: Recipe, tokenizer: Any) -> Encoded:  # noqa: 
 
 def _stage(
     network: torch.nn.Module, rows: Encoded, recipe: Recipe, arch: Architecture, folder: Path, seed: int,
-    device: str, progress: bool, callbacks: Sequence[TrainerCallback],
+    device: str, progress: bool, callbacks: Sequence[TrainerCallback], watch: Watch | None,
 ) -> torch.nn.Module:  # fmt: skip
     set_seed(seed)
     if recipe.lora is not None and not hasattr(network, "peft_config"):
-        network = _with_adapters(network, recipe)
+        network = with_adapters(network, recipe)
     trainer = _CountingTrainer(
         model=network,
         args=arguments(recipe, len(rows), folder, seed, device, progress),
         train_dataset=_Rows(rows),
         data_collator=_Collator(recipe.loss == "all"),
         callbacks=list(callbacks),
+        compute_loss_func=watch.loss if watch is not None else None,
     )
+    trainer.watch = watch
     trainer.remove_callback(PrinterCallback)  # stdout is for results
     trainer.priced = lambda tokens, square: step_flops(recipe, arch, tokens, square)
-    latest = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    whole = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]  # written last
+    latest = sorted(whole, key=lambda path: int(path.name.split("-")[1]))
     trainer.train(resume_from_checkpoint=str(latest[-1]) if latest else None)
     return trainer.accelerator.unwrap_model(trainer.model)
 
 
-def _with_adapters(network: torch.nn.Module, recipe: Recipe) -> Any:  # noqa: ANN401
+def with_adapters(network: torch.nn.Module, recipe: Recipe) -> Any:  # noqa: ANN401
+    """The network with the recipe's adapters on it, which alone are trainable; it is changed in place."""
     from peft import LoraConfig, get_peft_model  # peft takes seconds to import
 
     lora = recipe.lora
@@ -160,9 +171,7 @@ def arguments(recipe: Recipe, n: int, folder: Path, seed: int, device: str, prog
     """The Trainer's own arguments for a recipe; batch_size is the whole step's, over all devices."""
     cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
     devices = int(os.environ.get("WORLD_SIZE", "1"))  # of accelerate launch
-    micro = min(recipe.micro_batch, recipe.batch_size, n)
-    accumulate = max(1, round(min(recipe.batch_size, n) / (micro * devices)))
-    steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(n / (micro * accumulate * devices)))
+    micro, accumulate, steps = cut_into_steps(recipe, n, devices)
     bf16 = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not cpu)
     return TrainingArguments(
         output_dir=str(folder),
@@ -213,7 +222,7 @@ class _Rows(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, np.ndarray]:
         ids, trained = self.rows.row(i)
-        return {"input_ids": ids, "trained": trained}
+        return {"input_ids": ids, "trained": trained, "row": np.int64(i)}
 
 
 class _Collator:
@@ -236,6 +245,7 @@ class _Collator:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.from_numpy(labels),
+            "rows": torch.tensor([int(row["row"]) for row in rows]),
         }
 
 
@@ -243,6 +253,7 @@ class _CountingTrainer(Trainer):
     """The Trainer, with every batch it runs on the meter."""
 
     priced: Any
+    watch: Watch | None = None
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:  # noqa: ANN401
         """The Trainer's own, but that rows of like length are shuffled by the run's seed: it always takes 42."""
@@ -256,4 +267,7 @@ class _CountingTrainer(Trainer):
     ) -> torch.Tensor:
         b, s = inputs["input_ids"].shape
         meter.count(flops=self.priced(float(b * s), float(b * s * s)), tokens=b * s)
+        rows = inputs.pop("rows")
+        if self.watch is not None:
+            self.watch.batch(self.state.global_step, rows.cpu().numpy())
         return super().training_step(model, inputs, num_items_in_batch)
