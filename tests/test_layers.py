@@ -57,6 +57,8 @@ TOP = {
     "job",
     "jobs",
     "domains",
+    "planner",
+    "pilot",
     "stages",
     "run",
     "race",

@@ -122,8 +122,7 @@ def _chosen(
         "selection_seconds": card["cost"]["measured"]["selection_seconds"],
         "budget": budget,
     }
-    scored = any(describe["fields"].get("model") for describe in card["signals"])
-    read = scored and "scorer" in methods.get(arm.method).needs
+    read = "scorer" in methods.get(arm.method).needs
     scorer = (setting.sources.scorer or setting.sources.model or "") if read else ""
     stage = Stage(rows=(str(folder / "selected.jsonl"),), format=setting.pool.format, recipe=spec.recipe)
     return _Rows(arm, name, seed, budget, stage, line, scorer, card["chosen"]["with_repeats"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from thresher.planning.results import Panel, Results
 from thresher.setting import Setting
 from thresher.training.recipe import total_flops, train_flops
 
+if TYPE_CHECKING:
+    from thresher.pilot import Pilot
+
 # what is priced unless methods are named: one of each kind, and what the published tables compare
 METHODS = (
     "random", "random:balanced", "longest", "length-filter", "bm25", "embed", "rds+", "ppl-mid", "ifd", "less", "gist",
@@ -37,8 +41,8 @@ USUAL_SHARES = (0.03, 0.1, 0.3)  # of the compute of a full run
 
 def plans(
     setting: Setting, budgets: Sequence[str], *, scorers: Sequence[str] = (), names: Sequence[str] = (),
-    history: Results | None = None, task: str | None = None, shared_by: int = 1, spent: float = 0.0,
-    extra: Prior | None = None, own: Panel | None = None,
+    history: Results | None = None, task: str | None = None, shared_by: int = 1,
+    pilot: Pilot | None = None,
 ) -> list[Plan]:  # fmt: skip
     """One plan a budget.
 
@@ -50,9 +54,7 @@ def plans(
         history: earlier results, of this job or of others.
         task: which of the history's tasks is meant, where it has several of this job.
         shared_by: jobs that share one reading of the pool.
-        spent: gone from each budget already, in FLOPs: a pilot.
-        extra: what a pilot saw, as one more source.
-        own: what a pilot saw of this very job.
+        pilot: what it saw; what it spent is gone from each budget.
 
     Raises:
         ModelError: no model to be trained was named.
@@ -72,7 +74,10 @@ def plans(
             "Give budgets in rows or tokens, or epochs in the recipe."
         )
     prior, panel, notes = evidence(setting, job, history, task)
-    predictor = Predictor.of(prior if extra is None else prior + extra, job, panel or own)
+    if pilot is not None:
+        prior, panel, notes = prior + pilot.prior, panel or pilot.own, [*notes, pilot.note]
+    spent = 0.0 if pilot is None else pilot.flops
+    predictor = Predictor.of(prior, job, panel)
     predictor = replace(predictor, notes=(*notes, *predictor.notes))
     priced = offers(setting, scorers, names)
     prices = cost_model(setting, any(budget.unit == "usd" for budget in asked))

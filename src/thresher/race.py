@@ -180,8 +180,8 @@ class _Field:
         }
         if not prices:
             raise BudgetError(
-                f"race: choosing with {name} costs {selection:.3g} FLOPs, more than each of {', '.join(self.spec.budgets)}. "
-                "Leave it out, or name larger budgets."
+                f"race: choosing with {name} costs {selection:.3g} FLOPs, more than each of "
+                f"{', '.join(self.spec.budgets)}. Leave it out, or name larger budgets."
             )
         return Contender(name=name, training=prices, selection=selection, control=arm.method == CONTROL)
 

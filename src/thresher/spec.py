@@ -42,6 +42,7 @@ class Spec:
         protocols: equal-epochs, equal-steps or both; of each the models are trained anew, on the same rows.
         steps: of equal-steps; None: as many as the largest subset takes under equal epochs.
         second: a stage that every trained model goes through after the chosen rows; it is on every bill.
+        in_domain: tasks that are what the pool is about; the report shows the others apart.
     """
 
     sources: Sources
@@ -53,6 +54,7 @@ class Spec:
     protocols: tuple[str, ...] = (EQUAL_EPOCHS,)
     steps: int | None = None
     second: Stage | None = None
+    in_domain: tuple[str, ...] = ()
     workers: int | None = None
     threads: int | None = None
     keep_models: bool = False
@@ -95,6 +97,7 @@ class Spec:
             "protocols",
             "steps",
             "tasks",
+            "in_domain",
             "workers",
             "threads",
             "keep_models",
@@ -130,6 +133,7 @@ class Spec:
             protocols=protocols,
             steps=steps,
             second=second,
+            in_domain=_in_domain(values),
             workers=values.get("workers"),
             threads=values.get("threads"),
             keep_models=bool(values.get("keep_models", False)),
@@ -150,6 +154,7 @@ class Spec:
             "steps": self.steps,
             "second": None if self.second is None else asdict(self.second),
             "tasks": [asdict(task) for task in self.tasks],
+            "in_domain": list(self.in_domain),
             "dtype": self.dtype,
         }
 
@@ -191,6 +196,20 @@ def _arm(line: Any) -> Arm:  # noqa: ANN401
     name = methods.get(str(line["method"])).name
     overrides = dict(line.get("set") or {})
     return Arm(str(line.get("label", name)), name, overrides, line.get("matching"), line.get("scorer"))
+
+
+def _in_domain(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tasks that are what the pool is about.
+
+    Raises:
+        RecipeError: a name that no task has.
+    """
+    names = tuple(map(str, _listed(values.get("in_domain") or ())))
+    known = [task["task"] for task in values["tasks"] if isinstance(task, Mapping) and "task" in task]
+    for name in names:
+        if known and name not in known:
+            raise RecipeError("run: in_domain: " + unknown("task", name, known))
+    return names
 
 
 def _task(task: Any, folder: Path) -> Task:  # noqa: ANN401

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from safetensors.torch import load_file, save_file
 from warm import copied, epochs_of, planted, target, trained, warmup
 

@@ -10,7 +10,9 @@ import click
 from thresher.cli import _options as options
 
 if TYPE_CHECKING:
+    from thresher.pilot import Pilot
     from thresher.planning.plan import Plan
+    from thresher.setting import Setting
 
 
 @click.command(name="plan")
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 @click.option("--methods", "names", metavar="A,B", help="Methods that are considered [one of each kind].")
 @click.option("--history", metavar="RESULTS", multiple=True, help="Earlier results: .csv, .parquet or a run's folder.")
 @click.option("--history-task", metavar="TASK", help="The task that is planned for, where the history has several.")
+@click.option("--pilot", metavar="SHARE", help="Spend this share of the smallest budget on a pilot first: 10%.")
+@click.option("--task", type=Path, metavar="TASK.yaml", help="What the pilot scores with [half of the target's rows].")
 @click.option("--shared-by", type=int, default=1, show_default=True, help="Jobs that share one reading of the pool.")
 @click.option("--each-target", is_flag=True, help="Plan every target apart; they share one reading of the pool.")
 @options.recipe
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
 @options.as_json
 def command(
     pool: str, targets: tuple[str, ...], model: str | None, scorers: tuple[str, ...], encoder: str | None,
-    budgets: tuple[str, ...], names: str | None, history: tuple[str, ...], history_task: str | None, shared_by: int,
+    budgets: tuple[str, ...], names: str | None, history: tuple[str, ...], history_task: str | None, pilot: str | None,
+    task: Path | None, shared_by: int,
     each_target: bool, recipe: Path | None, format_: str | None, group: str | None, skip_bad: bool,
     hardware: str | None, usd_per_hour: float | None, trust_remote_code: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -58,9 +63,12 @@ def command(
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
         setting = Setting.open(sources, store=options.store_of(store), recipe=options.read_recipe(recipe))
+        seen = None
+        if pilot is not None:
+            seen = _pilot(setting, pilot, budgets, chosen, task)
         made = planner.plans(
             setting, budgets, scorers=scorers, names=chosen, history=known, task=history_task,
-            shared_by=shared_by * len(jobs),
+            shared_by=shared_by * len(jobs), pilot=seen,
         )  # fmt: skip
         found += [(" + ".join(target), one) for one in made]
     if as_json:
@@ -69,6 +77,27 @@ def command(
         return
     for target, one in found:
         _show(target if each_target else "", one)
+
+
+def _pilot(setting: Setting, share: str, budgets: tuple[str, ...], names: list[str], task: Path | None) -> Pilot:
+    """A share of the smallest budget."""
+    from thresher.core.budget import Budget
+    from thresher.errors import BudgetError
+    from thresher.evaluation.task import Task
+    from thresher.pilot import pilot
+
+    number = share.strip().rstrip("%")
+    try:
+        part = float(number) / (100 if share.strip().endswith("%") else 1)
+    except ValueError:
+        raise BudgetError(f"--pilot {share!r} is no share of the budget, such as 10% or 0.1.") from None
+    if not budgets:
+        raise BudgetError("a pilot takes a share of the budget: name one with --budget.")
+    smallest = min(budgets, key=lambda text: Budget.parse(text, len(setting.pool)).amount)
+    return pilot(
+        setting, part, smallest, names=names, task=None if task is None else Task.read(task),
+        say=lambda line: click.echo(line, err=True),
+    )  # fmt: skip
 
 
 def _show(target: str, made: Plan) -> None:

@@ -55,6 +55,6 @@ def _go_together(race: bool, budget_total: str | None, keep: float | None, by: t
         UsageError: --race without a budget, or a race's option without --race.
     """
     if race and budget_total is None:
-        raise click.UsageError("--race needs --budget-total, what the whole race may cost: 2e17 flops, 3 gpu-hours, $20.")
+        raise click.UsageError("--race needs --budget-total, what it may cost: 2e17 flops, 3 gpu-hours, $20.")
     if not race and (budget_total is not None or keep is not None or by):
         raise click.UsageError("--budget-total, --keep and --by belong to a race: add --race.")

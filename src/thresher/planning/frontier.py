@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thresher.planning.arms import Arm, arms
 from thresher.planning.breakeven import break_even
+from thresher.planning.curves import Fit
 from thresher.planning.difference import Difference, difference, minimal_detectable_difference
+from thresher.planning.equal import equal_views
 from thresher.planning.fits import fit_panel
+from thresher.planning.frozen import economy
+from thresher.planning.lines import PLAIN
+from thresher.planning.prior import Prior
+from thresher.planning.regret import PLANNER, replay, summary
 from thresher.planning.results import Panel, Results, higher_is_better
-from thresher.planning.worth import Worth, against_random, worth
+from thresher.planning.worth import Worth, against_random, overall, worth
 
 __all__ = [
     "Verdict",
@@ -101,14 +108,36 @@ def panel_frontier(panel: Panel) -> dict[str, object]:
         "verdict": {"worth": summary.paid, "method": summary.method, "sentence": summary.sentence},
         "pareto": [_point(found, i) for i in _front(found, panel.higher, panel.axis)],
         "arms": [_arm(*each) for each in zip(found, said, compared, strict=True)],
-        "fits": [fit.to_dict() for fit in fits],
+        "fits": [{**fit.to_dict(), "band": _band(fit)} for fit in fits],
         "break_even": break_even(panel, found),
+        "equal": equal_views(panel, found),
+        **(_hindsight(panel, found) if panel.axis == "total_flops" else {"regret": [], "race": []}),
     }
 
 
 def frontier(results: Results) -> dict[str, object]:
-    """Every panel: Pareto set, verdicts, fitted curves, break-even."""
-    return {"panels": [panel_frontier(panel) for panel in results.panels()]}
+    """Every panel: Pareto set, verdicts, fitted curves, break-even, regret; and one sentence over all of them."""
+    panels = [panel_frontier(panel) for panel in results.panels()]
+    return {"verdict": overall(panels), "panels": panels}
+
+
+def _band(fit: Fit) -> list[tuple[float, float, float]]:
+    """(total FLOPs, low, high) of a chosen curve's 95 % interval; none where it is infinite."""
+    ends = [(cost, *fit.predict(cost)) for cost, _ in fit.line()] if fit.chosen else []
+    return [(cost, score - half, score + half) for cost, score, half in ends if math.isfinite(half)]
+
+
+def _hindsight(panel: Panel, found: Sequence[Arm]) -> dict[str, object]:
+    """Regret of always taking one method, and of a race, against the best that was seen."""
+    methods = list(dict.fromkeys(arm.method for arm in found if not arm.untrained and arm.method != "full"))
+    lines = []
+    if PLAIN in methods and len(methods) > 1:
+        replayed = replay(panel, Prior.of(()), methods)
+        lines = [
+            {"policy": one.policy.removeprefix("always-"), "points": one.points, "share": one.share}
+            for one in summary(replayed) if one.policy != PLANNER
+        ]  # fmt: skip
+    return {"regret": lines, "race": economy(panel)}
 
 
 def _point(found: Sequence[Arm], i: int) -> dict[str, object]:

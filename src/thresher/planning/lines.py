@@ -29,6 +29,7 @@ class Line:
     Attributes:
         source: where it is from, in words.
         points: (share of the pool, utility) of random by rising share; (share, lead over random) of the others.
+        weight: sources that it counts as.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Line:
     points: tuple[tuple[float, float], ...]
     model_params: float | None = None
     scorer_params: float | None = None
+    weight: float = 1.0
 
     def at(self, fraction: float) -> float:
         """Linear in the logarithm of the share.
@@ -93,7 +95,8 @@ def lines_of(panel: Panel) -> list[Line]:
     sized = [(arm, f) for arm, f in zip(found, shares(found, panel.full_flops), strict=True) if f]
     scores = [sign * arm.score for arm, _ in sized]
     spread = max(scores, default=0.0) - min(scores, default=0.0)
-    plain = _points([(f, sign * arm.score) for arm, f in sized if arm.method in (PLAIN, "full")])
+    names = {PLAIN} if any(arm.method == PLAIN for arm, _ in sized) else {m for m in _methods(sized) if _is_drawn(m)}
+    plain = _points([(f, sign * arm.score) for arm, f in sized if arm.method in {*names, "full"}])
     if spread <= 0 or not plain:
         return []
     zero = _along(plain, BASE)
@@ -102,13 +105,21 @@ def lines_of(panel: Panel) -> list[Line]:
     random = Line(source, PLAIN, tuple((f, (s - zero) / spread) for f, s in plain), params)
     groups: dict[tuple[str, float | None], list[tuple[float, float]]] = {}
     for arm, f in sized:
-        if arm.method not in (PLAIN, "full"):
+        if arm.method not in {*names, "full"}:
             lead = (sign * arm.score - zero) / spread - random.at(f)
             groups.setdefault((arm.method, arm.runs[0].scorer_params), []).append((f, lead))
     return [
         random,
         *(Line(source, method, tuple(_points(line)), params, scorer) for (method, scorer), line in groups.items()),
     ]
+
+
+def _methods(sized: Sequence[tuple[Arm, float]]) -> set[str]:
+    return {arm.method for arm, _ in sized}
+
+
+def _is_drawn(method: str) -> bool:
+    return method.startswith(f"{PLAIN}:")
 
 
 def _points(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

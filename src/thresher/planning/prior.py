@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from thresher.planning.lines import PLAIN, Line, lines_of
+from thresher.planning.lines import BASE, PLAIN, Line, lines_of
 from thresher.planning.results import Panel
 
 BANDWIDTH = 1.0  # decades of model size
@@ -71,6 +71,8 @@ class Prior:
         if method == "full":
             method, fraction = PLAIN, 1.0
         plain = [line for line in self._of(PLAIN) if line.covers(fraction)] or self._of(PLAIN)
+        if not plain:
+            plain = [Line("nobody", PLAIN, ((BASE, 0.0), (1.0, 1.0)))]
         climb, climb_sd = _mean([(_weight(line, model_params, None), line.at(fraction)) for line in plain], 0.0, CLIMB)
         if method == PLAIN:
             return Guess(climb, climb_sd, len(plain))
@@ -100,7 +102,7 @@ def _weight(line: Line, model_params: float | None, scorer_params: float | None)
     for one, other in ((model_params, line.model_params), (scorer_params, line.scorer_params)):
         if one and other:
             away += (math.log10(one / other) / BANDWIDTH) ** 2
-    return max(FLOOR, math.exp(-away / 2))
+    return line.weight * max(FLOOR, math.exp(-away / 2))
 
 
 def _mean(weighted: Sequence[tuple[float, float]], doubt: float, spread: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from thresher.planning.arms import Arm
 from thresher.planning.difference import Difference, difference, paired
@@ -75,6 +76,29 @@ def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | No
     return _not_paid(panel, *max(chosen, key=lambda pair: pair[1].mean))
 
 
+def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """Was it worth it, over all panels of a table, in one sentence."""
+    said = [panel["verdict"] for panel in panels]
+    paid = [panel for panel in panels if panel["verdict"]["worth"]]
+    if len(panels) == 1:
+        word = "Yes" if paid else "Undecided" if said[0]["sentence"].startswith("Undecided") else "No"
+        return {"worth": bool(paid), "sentence": f"Was it worth it? {word}. {said[0]['sentence']}"}
+    idle = [panel for panel in panels if panel["verdict"]["sentence"].startswith("Do not train")]
+    rest = f"; on {_shown(idle)} the untrained model was best" if idle else ""
+    if not paid:
+        text = f"No: on none of {len(panels)} measures did choosing certainly beat random rows for its compute{rest}."
+        return {"worth": False, "sentence": f"Was it worth it? {text}"}
+    methods = ", ".join(dict.fromkeys(panel["verdict"]["method"] for panel in paid))
+    many = "on all" if len(paid) == len(panels) else f"on {len(paid)} of"
+    text = f"Yes, {many} {len(panels)} measures: {methods} on {_shown(paid)}{rest}."
+    return {"worth": True, "sentence": f"Was it worth it? {text}"}
+
+
+def _shown(panels: Sequence[Mapping[str, Any]]) -> str:
+    named = dict.fromkeys(f"{panel['task']} {panel['metric']}".strip() for panel in panels)
+    return ", ".join(named)
+
+
 def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
     text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random {_same(panel)}"
     return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
@@ -103,7 +127,7 @@ def _same(panel: Panel) -> str:
     """What is equal between an arm and random."""
     if panel.axis == "total_flops":
         return "at the same total compute"
-    return "with as many rows and steps, choosing not counted,"
+    return "with as many rows and steps (choosing not counted)"
 
 
 def _gain(panel: Panel, lead: Difference) -> str:
