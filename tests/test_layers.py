@@ -62,6 +62,7 @@ TOP = {
     "stages",
     "run",
     "race",
+    "foresight",
     "cli",
     "__main__",
     "__init__",

@@ -61,7 +61,7 @@ class Trainings:
         self.names.append(job.name)
         method = job.line["method"].partition(":")[0]
         loss = LOSS.get(method, 5.0) - 0.01 * (job.line["rows"] or 0) + 0.001 * job.seed
-        training = 1e6 * (job.line["train_tokens"] or 0)
+        training = 4e5 * (job.line["train_tokens"] or 0)
         lines = [
             {**job.line, "task": task.task, "metric": "loss", "score": loss, "score_se": 0.1,
              "training_flops": training, "total_flops": training + job.line["selection_flops"], "training_seconds": 1.0}

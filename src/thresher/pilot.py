@@ -143,11 +143,18 @@ def design(proxy: Setting, allowance: float, names: Sequence[str] = ()) -> Desig
         while rows >= min(SMALLEST, n) and price(rows, many) > allowance:
             rows = int(rows / 1.25)
         if rows >= min(SMALLEST, n):
-            return Design(rows, tuple(o.method for o in offers[:many]), price(rows, many))
+            names = _possible(proxy, rows, [o.method for o in offers[:many]])
+            return Design(rows, names, price(rows, many))
     raise BudgetError(
         f"a pilot of {allowance:.3g} FLOPs trains on nothing: random rows alone take {price(min(SMALLEST, n), 1):.3g}. "
         "Give it a larger share, or a smaller --scorer as proxy."
     )
+
+
+def _possible(proxy: Setting, rows: int, names: Sequence[str]) -> tuple[str, ...]:
+    """The methods that can be used on so few rows: some need more steps of training than there are."""
+    few = replace(proxy, pool=proxy.pool.take(np.arange(rows)))
+    return tuple(dict.fromkeys(o.method for o in planner.offers(few, names=names) if not o.problem))
 
 
 def _spec(proxy: Setting, made: Design, folder: Path, task: Task | None, seed: int) -> Spec:

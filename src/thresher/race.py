@@ -166,7 +166,7 @@ class _Field:
 
     def _contender(self, name: str, arm: Arm) -> Contender:
         if methods.get(arm.method).train == "all":
-            return Contender(name=name, training={len(self.spec.budgets): self.whole()})
+            return Contender(name=name, training={len(self.spec.budgets): self.whole()}, control=True)
         setting = self.setting.with_scorer(arm.scorer)
         signals, _ = building.build(
             methods.get(arm.method), model=setting.model, scorer=setting.scorer, encoder=setting.encoder,
@@ -183,7 +183,7 @@ class _Field:
                 f"race: choosing with {name} costs {selection:.3g} FLOPs, more than each of "
                 f"{', '.join(self.spec.budgets)}. Leave it out, or name larger budgets."
             )
-        return Contender(name=name, training=prices, selection=selection, control=arm.method == CONTROL)
+        return Contender(name=name, training=prices, selection=selection, control=arm.label == CONTROL)
 
     def _too_small(self, text: str, selection: float) -> bool:
         """Whether a budget that pays for choosing is spent before anything is trained."""

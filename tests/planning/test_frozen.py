@@ -45,11 +45,12 @@ def test_the_race_finds_the_best_for_less_and_its_bill_is_within_the_budget():
         assert line["saved"] == pytest.approx(1 - line["spent"] / line["grid"])
         assert line["runs"] < line["of_runs"] == 48
     last = lines[-1]
-    assert (last["winner"], last["regret"], last["of_gain"]) == ("ppl at 25 %", 0.0, 0.0)
+    assert (last["winner"], last["regret"]) == ("ppl at 25 %", 0.0)
+    assert last["random"] == pytest.approx(4.0)
     assert last["saved"] > 0.3
 
 
-def test_regret_is_what_the_winner_lacks_and_its_share_of_what_there_was_to_gain():
+def test_regret_is_what_the_winner_lacks():
     turned = [
         replace(run, score=60.0 + 0.1 * run.seed) if run.method == "longest" and run.fraction == 0.25 else run
         for run in PANEL.runs
@@ -58,7 +59,17 @@ def test_regret_is_what_the_winner_lacks_and_its_share_of_what_there_was_to_gain
     assert line["best"] == "longest at 25 %"
     assert line["winner"] == "ppl at 25 %"
     assert line["regret"] == pytest.approx(60.0 - 50.0)
-    assert line["of_gain"] == pytest.approx(10 / 14)
+    assert line["random"] == pytest.approx(60.0 - 46.0)
+
+
+def test_no_race_is_held_against_what_its_budget_could_not_buy():
+    whole = Run(method="full", model="m", task="t", metric="accuracy", score=90.0, selection_flops=0.0,
+                training_flops=FULL, fraction=1.0)  # fmt: skip
+    panel = replace(PANEL, runs=(*(r for r in PANEL.runs if r.seed == 0), replace(whole, seed=0)))
+    poor, rich = economy(panel, (0.3, 1.0))
+    assert poor["budget"] < FULL < rich["budget"]
+    assert poor["best"] == "ppl at 25 %"
+    assert (rich["best"], rich["winner"], rich["random"]) == ("full at the whole pool",) * 2 + (0.0,)
 
 
 def test_the_whole_pool_is_one_run_whoever_names_it():

@@ -21,7 +21,8 @@ PRIOR = Prior((
 ))  # fmt: skip
 
 
-def run(method: str, fraction: float, score: float, seed: int | None = 0, metric: str = "accuracy", **more) -> Run:
+def run(method, fraction, score, seed=0, metric="accuracy", **more) -> Run:
+    score, fraction = float(score), float(fraction)
     values = {"selection_flops": 0.0, "training_flops": fraction * N * EACH, "fraction": fraction, "rows": None, **more}
     return Run(method=method, model="m", task="t", metric=metric, score=score, seed=seed, model_params=1e8, **values)
 
@@ -107,12 +108,12 @@ def test_a_single_run_is_enough_for_a_level_and_its_interval_is_wide():
 def test_four_sizes_make_a_curve_of_its_own_whose_interval_covers_the_truth():
     rng = np.random.default_rng(0)
     inside, shares = 0, (0.025, 0.05, 0.1, 0.25, 0.5)
-    for _ in range(40):
+    for _ in range(20):
         own = panel(*(run("a", f, 50 - 10 * math.exp(-6 * f) + rng.normal(0, 0.2)) for f in shares), run("full", 1, 50))
         got = Predictor.of(PRIOR, JOB, own).estimate(asked("a", 0.8))
         assert got.basis.startswith("its own")
         inside += got.low <= 50 - 10 * math.exp(-6 * 0.8) <= got.high
-    assert inside >= 35
+    assert inside >= 17
 
 
 def test_few_points_are_less_sure_and_reading_further_out_is_less_sure_still():
@@ -151,7 +152,7 @@ def test_corrected_aic_needs_two_points_more_than_constants_and_prefers_the_smal
     assert corrected_aic(1.0, 6, constants=1) < corrected_aic(1.0, 6, constants=2)
 
 
-@pytest.mark.parametrize("scores", [[50, 49, 48, 47, 46], [50.0, 50, 50, 50, 50]])
+@pytest.mark.parametrize("scores", [[50.0, 49.0, 48.0, 47.0, 46.0], [50.0] * 5])
 def test_a_parameter_on_its_bound_warns(scores: list[float]):
     curve = fit(np.array([1, 2, 3, 4, 5]) * 1e17, scores, full_flops=1e18, p_bar=50.0)
     assert curve.at_bound

@@ -108,7 +108,7 @@ def test_choosing_that_costs_what_everything_costs_does_not_start():
 
 
 def test_a_contender_of_one_large_size_enters_there():
-    full = Contender(name="full", training={4: 100.0})
+    full = Contender(name="full", training={4: 100.0}, control=True)
     track = Track()
     TRAINING_ALL = {**TRAINING, 4: 100.0}
 
@@ -122,6 +122,9 @@ def test_a_contender_of_one_large_size_enters_there():
     assert [one.rung for one in course.rounds] == [0, 1, 2, 3, 4]
     poor = race([*contenders("random", "bm25"), full], (0,), 90.0, run, sizes=(*SIZES, "the whole pool"))
     assert poor.finalists[0] == ("bm25", 3)
+    some = race([*contenders("random", "bm25"), full], (0,), 103.0, run, sizes=(*SIZES, "the whole pool"))
+    assert [one.rung for one in some.rounds] == [0, 4], "its price is not raced away"
+    assert some.spent == 102.0
 
 
 def test_interrupted_it_decides_the_same_again():
@@ -156,6 +159,17 @@ def test_a_budget_below_the_first_round_names_the_prices():
     with pytest.raises(BudgetError, match=r"costs 40 FLOPs \(random 1, .*less 31"):
         go(track, 39.0)
     assert track.asked == []
+
+
+def test_prices_that_were_too_low_are_mended_by_what_was_paid():
+    class Dear(Track):
+        def __call__(self, cells: Sequence[Cell]) -> list[Outcome]:
+            return [Outcome(one.score, 3 * one.training_flops, one.selection_flops) for one in super().__call__(cells)]
+
+    track = Dear()
+    course = go(track, 180.0)
+    assert course.spent <= 180.0
+    assert any("the budget" in why for one in course.rounds for why in one.stopped.values())
 
 
 def test_a_share_that_is_none():

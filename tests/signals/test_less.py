@@ -237,16 +237,16 @@ def test_the_feature_form_gives_the_same_affinity(model: str, pool: Pool, shared
 # -- kept directions
 
 
-@pytest.mark.parametrize(("keep", "least"), [("float32", 1.0), ("bf16", 0.999), ("int8", 0.99), ("sign", 0.8)])
+@pytest.mark.parametrize(("keep", "least"), [("float32", 0.9999), ("bf16", 0.999), ("int8", 0.99), ("sign", 0.8)])
 def test_stored_equals_storeless(keep: str, least: float, model: str, pool: Pool, shared: Store):
     plain = Less(warmup=warmup(model), dimensions=512)
     storeless = scores(plain, pool, target(), shared)
     found = pipeline.measure(replace(plain, keep=keep), pool, target(), store=shared)
-    assert spearman(storeless[:, 0], found.values[:, 0]) >= least - 1e-9
+    assert spearman(storeless[:, 0], found.values[:, 0]) >= least
     if keep == "float32":
         assert_allclose(found.values, storeless, atol=1e-6)
     said = found.manifest["account"]["kept"]
-    assert said["spearman"] == pytest.approx(spearman(storeless.max(axis=1), found.values.max(axis=1)), abs=1e-6)
+    assert said["spearman"] == pytest.approx(spearman(storeless.max(axis=1), found.values.max(axis=1)), abs=1e-3)
     assert said["rows"] == len(pool)
     expected = 2 * len(pool) * bytes_per_row(keep, 512)
     assert expected <= said["bytes"] <= expected + 2048 * 2, "the formula, and a header for each file"

@@ -16,9 +16,9 @@ def equal_views(panel: Panel, found: Sequence[Arm]) -> list[dict[str, object]]:
 
     Between two sizes of a method its score is interpolated in log FLOPs; beyond its dearest run that run stands.
     """
-    trained = [arm for arm in found if not arm.untrained and arm.method != "full"]
+    trained = [arm for arm in found if not arm.untrained]
     sizes: dict[str, list[Arm]] = {}
-    for arm in trained:
+    for arm in (arm for arm in trained if (arm.fraction or 0.0) < 1 and arm.method != "full"):
         sizes.setdefault(size_of(arm), []).append(arm)
     several = {size: arms for size, arms in sizes.items() if len({arm.name for arm in arms}) > 1}
     return [_view(panel, size, arms, trained) for size, arms in several.items()]
@@ -47,7 +47,7 @@ def at_compute(line: Sequence[Arm], total_flops: float) -> float | None:
 def _view(panel: Panel, size: str, arms: Sequence[Arm], trained: Sequence[Arm]) -> dict[str, object]:
     sign = 1.0 if panel.higher else -1.0
     compute = max(arm.total_flops for arm in arms)
-    second = {arm.name: at_compute([one for one in trained if one.name == arm.name], compute) for arm in arms}
+    second = {arm.name: at_compute(_line(arm, trained), compute) for arm in arms}
     rows_rank = _ranks({arm.name: sign * arm.score for arm in arms})
     compute_rank = _ranks({name: sign * score for name, score in second.items() if score is not None})
     ordered = sorted(arms, key=lambda arm: rows_rank[arm.name])
@@ -70,6 +70,11 @@ def _view(panel: Panel, size: str, arms: Sequence[Arm], trained: Sequence[Arm]) 
         ],
         "flips": flips,
     }  # fmt: skip
+
+
+def _line(arm: Arm, trained: Sequence[Arm]) -> list[Arm]:
+    """The arms of one method; random rows end in the whole pool."""
+    return [one for one in trained if one.name == arm.name or (arm.method == "random" and one.method == "full")]
 
 
 def _ranks(scores: dict[str, float]) -> dict[str, int]:

@@ -60,7 +60,8 @@ def bill_of(course: Course) -> dict[str, float]:
     alone = chosen + sum(one.training_flops for one in mine)
     selection = sum(one.selection_flops for one in course.outcomes.values())
     grid = sum(
-        one.selection + len(course.seeds) * sum(one.training.values()) for one in course.contenders.values()
+        one.selection + len(course.seeds) * sum(course.training(one.name, rung) for rung in one.training)
+        for one in course.contenders.values()
     )
     return {
         "spent": course.spent,
@@ -88,8 +89,17 @@ def sentence(course: Course, bill: Mapping[str, float], lead: Difference | None)
         f"winner's and {_share(bill['selection'], bill['spent'])} on choosing; the full grid would have cost "
         f"{bill['grid']:.3g}."
     )
+    idle = ""
+    if _forgotten(course):
+        idle = f" The budget would have paid for the whole pool ({course.whole:.3g}), which was not run."
     over = f" That is {_share(bill['over'], course.budget)} over the budget." if bill["over"] else ""
-    return f"{won}. {cost}{over}{left}"
+    return f"{won}. {cost}{over}{idle}{left}"
+
+
+def _forgotten(course: Course) -> bool:
+    """Whether training on everything was within the budget and nobody tried."""
+    tried = max(one.training_flops for one in course.outcomes.values())
+    return course.whole is not None and course.whole <= course.budget and tried < 0.98 * course.whole
 
 
 def _all_equal(course: Course) -> bool:

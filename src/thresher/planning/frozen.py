@@ -17,7 +17,7 @@ from thresher.planning.finish import finish
 from thresher.planning.racing import Cell, Contender, Course, Outcome, race
 from thresher.planning.results import Panel
 
-CONTROL, FULL = "random", "full"
+CONTROL, FULL, WHOLE = "random", "full", "the whole pool"
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the full grid's price
 
 
@@ -51,14 +51,14 @@ def grid(panel: Panel) -> Grid | None:
     found = [arm for arm in found if arm not in bought]  # the whole pool, chosen dearly: that is `full`
     named: dict[tuple[str, str], Arm] = {}
     for arm in found:
-        named.setdefault((FULL, FULL) if arm.full or arm.method == FULL else (arm.name, _size(arm)), arm)
+        named.setdefault((FULL, WHOLE) if arm.full or arm.method == FULL else (arm.name, _size(arm)), arm)
     names = list(dict.fromkeys(name for name, _ in named))
     if len(names) < 2:
         return None
     by_size: dict[str, list[float]] = {}
     for (_, size), arm in named.items():
         by_size.setdefault(size, []).append(arm.training_flops)
-    sizes = tuple(sorted(by_size, key=lambda size: (size == FULL, statistics.median(by_size[size]))))
+    sizes = tuple(sorted(by_size, key=lambda size: (size == WHOLE, statistics.median(by_size[size]))))
     cells = {(name, sizes.index(size)): arm for (name, size), arm in named.items()}
     seeds = set.intersection(*(set(arm.by_seed) or {0} for arm in cells.values()))
     if not seeds:
@@ -79,7 +79,7 @@ def _contender(name: str, cells: dict[tuple[str, int], Arm]) -> Contender:
         name=name,
         training={rung: mine[rung].training_flops for rung in sorted(mine)},
         selection=max(arm.selection_flops for arm in mine.values()),
-        control=name == CONTROL,
+        control=name in (CONTROL, FULL),
     )
 
 
@@ -106,38 +106,30 @@ def replay(found: Grid, budget: float, *, keep: float = 0.5) -> Course:
     )
 
 
-def economy(panel: Panel, shares: Sequence[float] = SHARES) -> list[dict[str, Any]]:
+def economy(panel: Panel, shares: Sequence[float] = SHARES, *, keep: float = 0.5) -> list[dict[str, Any]]:
     """Races at shares of the full grid's price: spent, winner, regret. Empty where there is nothing to race.
 
-    `regret` is how far the winner's mean over all seeds is behind the best arm of the whole table; `of_gain` is that
-    over the best arm's lead over random rows at its size (at their largest, where the best is the whole pool).
+    `regret` is how far the winner's mean over all seeds is behind the best arm that the whole budget could have bought
+    in one use; `random` is how far random rows are, the most of them that it could have bought.
     """
     found = grid(panel)
-    return [] if found is None else [_line(found, share) for share in shares]
+    return [] if found is None else [_line(found, share, keep) for share in shares]
 
 
-def _gain(found: Grid, best: tuple[str, int], sign: float) -> float | None:
-    """How far the best arm is ahead of random rows at its own size, else at the largest they have."""
-    mine = sorted(rung for name, rung in found.cells if name == CONTROL)
-    if not mine:
-        return None
-    beside = (CONTROL, best[1] if best[1] in mine else mine[-1])
-    return sign * (found.score(best) - found.score(beside))
-
-
-def _line(found: Grid, share: float) -> dict[str, Any]:
+def _line(found: Grid, share: float, keep: float) -> dict[str, Any]:
     budget = share * found.price
     line: dict[str, Any] = {"share": share, "budget": budget, "grid": found.price}
     try:
-        course = replay(found, budget)
+        course = replay(found, budget, keep=keep)
     except (BudgetError, RecipeError) as problem:
         return {**line, "problem": str(problem)}
     said = finish(course)
     sign = 1.0 if found.higher else -1.0
-    best = max(found.cells, key=lambda arm: sign * found.score(arm))
+    price = {arm: one.total_flops for arm, one in found.cells.items()}
+    within = [arm for arm in found.cells if price[arm] <= budget]
+    best = max(within, key=lambda arm: sign * found.score(arm))
     winner = course.finalists[0]
-    regret = max(0.0, sign * (found.score(best) - found.score(winner)))
-    gain = _gain(found, best, sign)
+    plain = max((arm for arm in within if arm[0] in (CONTROL, FULL)), key=lambda arm: price[arm], default=None)
     return {
         **line,
         "spent": course.spent,
@@ -146,10 +138,10 @@ def _line(found: Grid, share: float) -> dict[str, Any]:
         "of_runs": len(found.cells) * len(found.seeds),
         "winner": course.named(winner),
         "score": found.score(winner),
-        "best": course.named(best) if best[0] in course.contenders else f"{best[0]} at {found.sizes[best[1]]}",
+        "best": f"{best[0]} at {found.sizes[best[1]]}",
         "best_score": found.score(best),
-        "regret": regret,
-        "of_gain": regret / gain if gain is not None and gain > 0 else None,
+        "regret": max(0.0, sign * (found.score(best) - found.score(winner))),
+        "random": None if plain is None else max(0.0, sign * (found.score(best) - found.score(plain))),
         "left_out": course.left_out,
         "sentence": said["sentence"],
     }

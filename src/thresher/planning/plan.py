@@ -97,12 +97,10 @@ def plan(ask: Ask, predictor: Predictor) -> Plan:
         Line(one, predictor.estimate(one), one.fits(left, ask.prices))
         for one in candidates(ask.offers, ask.job, ask.shared_by, also)
     ]
+    lines += _grown(ask, predictor, lines)
     best = _best(predictor, [line for line in lines if line.affordable])
     if best is None:
         raise BudgetError(_too_small(ask, lines))
-    best = _whole_budget(ask, predictor, best)
-    if best not in lines:
-        lines.append(best)
     if predictor.zero_shot is not None and not _above(predictor, best, predictor.zero_shot):
         best = None
     return Plan(ask, predictor, best, tuple(lines))
@@ -128,14 +126,19 @@ def _exact(ask: Ask, left: Budget) -> list[int]:
     return []
 
 
-def _whole_budget(ask: Ask, predictor: Predictor, best: Line) -> Line:
-    """The recommended offer with all the rows the budget pays for, where that is not expected to be worse."""
-    offer = ask.offer_of(best.candidate)
-    if offer is None:
-        return best
-    more = largest(best.candidate, offer, ask.job, ask.left, ask.prices, ask.shared_by)
-    grown = Line(more, predictor.estimate(more), True)
-    return grown if predictor.better(grown.estimate) >= predictor.better(best.estimate) else best
+def _grown(ask: Ask, predictor: Predictor, lines: Sequence[Line]) -> list[Line]:
+    """Every offer with all the rows that the budget pays for, where that is expected to be no worse than fewer."""
+    found = []
+    for offer in ask.offers:
+        own = [line for line in lines if line.affordable and ask.offer_of(line.candidate) is offer]
+        best = _best(predictor, own)
+        if best is None:
+            continue
+        more = largest(best.candidate, offer, ask.job, ask.left, ask.prices, ask.shared_by)
+        grown = Line(more, predictor.estimate(more), True)
+        if more.rows > best.candidate.rows and predictor.better(grown.estimate) >= predictor.better(best.estimate):
+            found.append(grown)
+    return found
 
 
 def _above(predictor: Predictor, line: Line, score: float) -> bool:

@@ -13,6 +13,7 @@ import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 from thresher.planning.lines import BASE, PLAIN, Line, lines_of
@@ -83,13 +84,17 @@ class Prior:
         lead, sd = _mean(leads, DOUBT, SPREAD)
         return Guess(climb + lead, math.hypot(climb_sd, sd * _room(fraction)), len({line.source for line in tried}))
 
+    @cached_property
+    def _by_method(self) -> dict[str, list[Line]]:
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(line.method, []).append(line)
+        return found
+
     def _of(self, method: str) -> list[Line]:
-        """Lines of the method, else of its family's bare name, else of a relative."""
-        for name in (method, RELATIVES.get(method, ""), method.partition(":")[0]):
-            found = [line for line in self.lines if line.method == name]
-            if found:
-                return found
-        return []
+        """Lines of the method, else of a relative, else of its family's bare name."""
+        names = (method, RELATIVES.get(method, ""), method.partition(":")[0])
+        return next((self._by_method[name] for name in names if name in self._by_method), [])
 
 
 def _room(fraction: float) -> float:

@@ -7,9 +7,10 @@
 
 Source:  successive halving (Jamieson & Talwalkar 2016) with the size of the subset as the resource, then a race
          with paired tests (Maron & Moore 1994).
-Differs: the control (random rows) is never stopped while the budget lasts, since every verdict needs it; equal
-         scores go to the cheaper arm; a method whose choosing alone costs what training on everything costs does
-         not start. Nothing is drawn by chance: an interrupted race, run again, decides the same.
+Differs: the control (random rows) is never stopped while the budget lasts, since every verdict needs it, and the
+         price of the whole pool is kept back where it is a contender; equal scores go to the cheaper arm; a method
+         whose choosing alone costs what training on everything costs does not start. Nothing is drawn by chance: an
+         interrupted race, run again, decides the same.
 Cost:    every run, the losers' included, and every choosing once per contender. Evaluation is on no bill.
 """
 
@@ -133,8 +134,15 @@ class Course:
         """What some runs would take: training, and choosing for contenders that have not chosen yet."""
         chosen = {cell.contender for cell in self.outcomes}
         new = {cell.contender for cell in cells} - chosen
-        training = sum(self.contenders[cell.contender].training[cell.rung] for cell in cells)
+        training = sum(self.training(cell.contender, cell.rung) for cell in cells)
         return training + sum(self.contenders[name].selection for name in new)
+
+    def training(self, name: str, rung: int) -> float:
+        """The price of one training run, corrected by what this contender's runs have cost: it may choose long rows."""
+        prices = self.contenders[name].training
+        mine = [(cell, one) for cell, one in self.outcomes.items() if cell.contender == name]
+        said = sum(prices[cell.rung] for cell, _ in mine)
+        return prices[rung] * (sum(one.training_flops for _, one in mine) / said if said > 0 else 1.0)
 
     def order(self, arms: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
         """Best first; equal scores by what the arm costs, then as they were named."""
@@ -143,8 +151,7 @@ class Course:
 
     def cost(self, arm: tuple[str, int]) -> float:
         """What one use of an arm costs: its choosing and one training run."""
-        one = self.contenders[arm[0]]
-        return one.selection + one.training[arm[1]]
+        return self.contenders[arm[0]].selection + self.training(*arm)
 
     def take(self, kind: str, cells: Sequence[Cell]) -> None:
         """Run some cells and put them on the bill."""
@@ -232,25 +239,32 @@ def _next(course: Course, ran: Sequence[Cell]) -> list[Cell]:
         up = [one for one in kept if rung in one.training]
         steady = [one for one in control if rung in one.training]
         new = [one for one in later if one.first == rung]
-        found = _affordable(course, rung, up, steady, new)
-        if found or up:
+        found = _affordable(course, rung, up, steady, new, _reserved(course, rung))
+        if found:
             return found
-        rung += 1  # sizes that only others have
+        kept = [one for one in kept if one not in up]  # the budget does not carry them
+        rung += 1
     return []
 
 
+def _reserved(course: Course, rung: int) -> float:
+    """What a control that enters later would cost (the whole pool), where that can still be paid."""
+    late = sum(one.training[one.first] for one in course.contenders.values() if one.control and one.first > rung)
+    return late if late <= course.left else 0.0
+
+
 def _affordable(
-    course: Course, rung: int, up: list[Contender], control: list[Contender], new: list[Contender]
+    course: Course, rung: int, up: list[Contender], control: list[Contender], new: list[Contender], reserved: float
 ) -> list[Cell]:
     """The longest line-up that leaves enough for the leader to reach the top; else the leader alone, else nobody."""
     line = [*up, *new]
     to_top = [*up[:1], *control] if up else []
-    rest = sum(price for one in to_top for at, price in one.training.items() if at > rung)
+    rest = sum(course.training(one.name, at) for one in to_top for at in one.training if at > rung)
     tried = [([*line[:many], *control], rest) for many in range(len(line), 0, -1)]
     tried += [([*line[:1], *control], 0.0), (line[:1], 0.0)]
-    for many, reserved in tried:
+    for many, later in tried:
         cells = [Cell(one.name, rung, course.seeds[0]) for one in many]
-        if line and course.price(cells) + reserved <= course.left:
+        if line and course.price(cells) + later + reserved <= course.left:
             break
     else:
         cells = []
@@ -304,7 +318,7 @@ def _rivals(course: Course, arms: Sequence[tuple[str, int]]) -> list[tuple[str, 
     kept = order[:1]
     for arm in order[1:]:
         lead = paired(course.scores(order[0]), course.scores(arm), sign)
-        if lead is not None and lead.above and not course.contenders[arm[0]].control:
+        if lead is not None and lead.above and not _beside(course, arm, order[0]):
             course.stop(course.named(arm), f"behind {course.named(order[0])} by {lead.low:.3g} at least (95 %)")
         else:
             kept.append(arm)

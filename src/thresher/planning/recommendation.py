@@ -10,7 +10,7 @@ from thresher.planning.offers import FULL, Candidate, bigger
 from thresher.planning.plan import Line, Plan, plan
 
 _PLAIN = ("random", FULL)
-_SHARED = (2, 3, 5, 10, 20, 50, 100, 300, 1000)
+_SHARED = (2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
 _TIMES = (2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
@@ -94,7 +94,7 @@ def _sharing(made: Plan) -> dict[str, object]:
         if alone.word != made.word:
             text = f"If the reading were not shared (now by {now} jobs): {alone.word}{_on(alone)}."
             return _fact("sharing", 1, alone.word, text)
-    return _fact("sharing", None, None, f"However many jobs share one reading of the pool (up to {_SHARED[-1]}), the "
+    return _fact("sharing", None, None, f"However many jobs share one reading of the pool (up to {_SHARED[-1]:g}), the "
                  "answer stays.")  # fmt: skip
 
 

@@ -81,10 +81,13 @@ def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     said = [panel["verdict"] for panel in panels]
     paid = [panel for panel in panels if panel["verdict"]["worth"]]
     if len(panels) == 1:
-        word = "Yes" if paid else "Undecided" if said[0]["sentence"].startswith("Undecided") else "No"
-        return {"worth": bool(paid), "sentence": f"Was it worth it? {word}. {said[0]['sentence']}"}
+        word = "Yes. " if paid else "" if said[0]["sentence"].startswith("Undecided") else "No. "
+        return {"worth": bool(paid), "sentence": f"Was it worth it? {word}{said[0]['sentence']}"}
     idle = [panel for panel in panels if panel["verdict"]["sentence"].startswith("Do not train")]
     rest = f"; on {_shown(idle)} the untrained model was best" if idle else ""
+    if all(one["sentence"].startswith("Undecided") for one in said):
+        text = "Undecided: without repeated seeds nobody knows how much of any lead is chance."
+        return {"worth": False, "sentence": f"Was it worth it? {text}"}
     if not paid:
         text = f"No: on none of {len(panels)} measures did choosing certainly beat random rows for its compute{rest}."
         return {"worth": False, "sentence": f"Was it worth it? {text}"}

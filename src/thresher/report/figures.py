@@ -138,6 +138,7 @@ def _curves(figure: go.Figure, panel: Mapping, colour: Mapping[str, str]) -> Non
     for fit in panel.get("fits", []):
         line = fit.get("line") or []
         if fit.get("chosen") and fit.get("points", 0) >= 4 and line:
+            _band(figure, fit.get("band") or (), colour[fit["method"]])
             figure.add_trace(
                 go.Scatter(
                     x=[c for c, _ in line],
@@ -148,6 +149,26 @@ def _curves(figure: go.Figure, panel: Mapping, colour: Mapping[str, str]) -> Non
                     line={"color": colour[fit["method"]], "width": 1.2, "dash": "dash"},
                 )
             )
+
+
+def _band(figure: go.Figure, band: Sequence[Sequence[float]], colour: str) -> None:
+    """The 95 % interval around a curve, where it is finite."""
+    if not band:
+        return
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    x = [point[0] for point in band]
+    figure.add_trace(
+        go.Scatter(
+            x=[*x, *x[::-1]],
+            y=[*(point[2] for point in band), *(point[1] for point in reversed(band))],
+            mode="lines",
+            fill="toself",
+            fillcolor=f"rgba({red},{green},{blue},0.08)",
+            line={"width": 0},
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    )
 
 
 def _single_runs(

@@ -77,12 +77,20 @@ def _run_context(folder: Path, frontier: Mapping | None) -> dict:
         "kind": "run",
         "title": str(about.get("name") or about.get("title") or folder.resolve().name),
         "subtitle": _subtitle(about, said),
-        "verdicts": [panel["verdict"] for panel in said["panels"]],
+        "answers": _answers(folder, said),
+        "verdicts": [panel["verdict"] for panel in said["panels"]] if len(said["panels"]) > 1 else [],
         "panels": [_panel(panel, runs, colour, drawn) for panel in said["panels"]],
         "facts": tables.facts(about, leave_out=(*_RECEIPTS, "name", "title")),
         "receipt_head": tables.RECEIPT_HEAD,
         "receipts": [(name, tables.receipt_rows(found)) for name, found in _receipts(about, cards) if found],
     }
+
+
+def _answers(folder: Path, said: Mapping) -> list[Mapping]:
+    """Was it worth it, in a sentence; and who won, where the run was a race."""
+    race = _read_json(folder / "race.json") if (folder / "race.json").is_file() else None
+    one = said.get("verdict") or (said["panels"][0]["verdict"] if len(said["panels"]) == 1 else None)
+    return [*([one] if one else []), *([{"worth": False, "sentence": race["sentence"]}] if race else [])]
 
 
 def _subtitle(about: Mapping, said: Mapping) -> str:

@@ -39,8 +39,9 @@ def _told(told: Of) -> Section:
         last = len(told["rounds"])
         rows = [[*row[:-1], row[-1] if row[0] != str(last) or row[-1] != "went on" else ""] for row in rows]
     words = [
-        f"{told['asked']} for the whole race; {', '.join(told['by'])} decided, and the winner's score there is flattered "
-        "by being the best of several: judge it on other rows. Choosing is charged once per contender, losers in full.",
+        f"{told['asked']} for the whole race; {', '.join(told['by'])} decided, and the winner's score there is "
+        "flattered by being the best of several: judge it on other rows. Choosing is charged once per contender, and "
+        "the losers are charged in full.",
         *(f"{name} did not start: {why}." for name, why in told["left_out"].items()),
     ]
     head = ("round", "what", "arm", "score", "choosing", "training", "then")
@@ -56,14 +57,18 @@ def _replayed(folder: Path) -> list[Section]:
     for panel in panels:
         if len(panels) > 1:
             blocks.append(Heading(" · ".join(str(panel[k]) for k in ("task", "metric", "model") if panel[k])))
-        head = ("budget", "of the grid", "spent", "runs", "winner", "score", "best of the grid", "regret")
+        head = (
+            "budget", "of the grid", "spent", "runs", "winner", "score", "best it could have bought", "regret",
+            "of random",
+        )  # fmt: skip
         blocks.append(Table(head, [_line(one) for one in panel["race"]]))
     if not blocks:
         return []
     words = (
-        "What `thresher run --race` would have done with these runs: contenders climb from size to size, the losing "
-        "half is stopped, then the best get more seeds. Regret is how far its winner, over all seeds, is behind the "
-        "best arm of the whole grid."
+        "What a race (thresher run --race) would have done with these runs: contenders climb from size to size, the "
+        "losing half is stopped, then the best get more seeds. Regret is how far its winner, over all seeds, is "
+        "behind the best arm that the same money could have bought in one use; of random, how far random rows for all "
+        "of it are."
     )
     return [Section("What a race would have saved", [Words(words), *blocks])]
 
@@ -71,9 +76,9 @@ def _replayed(folder: Path) -> list[Section]:
 def _line(one: Of) -> list[str]:
     start = [tables.flops(one["budget"]), tables.percent(one["share"])]
     if "problem" in one:
-        return [*start, tables.NOTHING, "0", "below the first round's price", *[tables.NOTHING] * 3]
+        return [*start, tables.NOTHING, "0", "below the first round's price", *[tables.NOTHING] * 4]
     return [
         *start, tables.percent(one["spent"] / one["grid"]), f"{one['runs']} of {one['of_runs']}", one["winner"],
         tables.number(one["score"]), f"{one['best']}: {tables.number(one['best_score'])}",
-        tables.number(one["regret"], 3),
+        tables.number(one["regret"], 3), tables.number(one["random"], 3),
     ]  # fmt: skip

@@ -12,12 +12,15 @@ from pathlib import Path
 from thresher.report.arms import arms
 from thresher.report.chosen import compared
 from thresher.report.clusters import clusters
+from thresher.report.foreseen import foreseen
+from thresher.report.race import race
 from thresher.report.section import Section
 from thresher.report.shift import shift
+from thresher.report.spending import spending
 from thresher.report.theory import theory
 from thresher.report.transport import transport
 
-SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (shift, clusters, theory, transport)
+SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (foreseen, race, spending, shift, clusters, theory, transport)
 
 
 def sections_of(folder: Path, *, beside: Sequence[Path] = (), in_domain: Sequence[str] = ()) -> list[Section]:

@@ -15,6 +15,7 @@ Block = Heading | Words | Picture | Table
 Of = Mapping[str, Any]
 USES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 MOST_LINES = 10
+DASHES = ("solid", "dot", "dash", "longdash", "dashdot")
 
 
 def spending(folder: Path) -> list[Section]:
@@ -99,32 +100,41 @@ def equal(panel: Of, colour: Mapping[str, str]) -> list[Block]:
         for view in views for line in view["lines"]
     ]  # fmt: skip
     head = (
-        "size", "method", "rank, equal rows", "score", "rank, equal compute", "score", "its own FLOPs", "FLOPs compared at",
+        "size", "method", "rank, equal rows", "score", "rank, equal compute", "score", "its own FLOPs",
+        "FLOPs compared at",
     )  # fmt: skip
-    return [Picture(picture), Words(_flips(views)), Table(head, rows, folded="Every rank and score")]
+    return [Picture(picture), Words(_flips(panel, views)), Table(head, rows, folded="Every rank and score")]
 
 
-def _flips(views: Sequence[Of]) -> str:
-    """Who loses its lead once choosing is paid for."""
-    found = []
+def _flips(panel: Of, views: Sequence[Of]) -> str:
+    """Where another method leads once choosing is paid for, and how many pairs change places."""
+    leaders = []
     for view in views:
-        behind: dict[str, list[str]] = {}
-        for first, other in view["flips"]:
-            behind.setdefault(first, []).append(other)
-        found += [f"at {view['size']} {first} falls behind {' and '.join(rest)}" for first, rest in behind.items()]
-    if not found:
-        return "No ranking flips: whoever is ahead with as many rows is ahead with as much compute."
-    return f"Once choosing is paid for, {'; '.join(found)}."
+        first = [_short(panel, line) for line in view["lines"] if line["rank"] == 1]
+        then = [_short(panel, line) for line in view["lines"] if line["rank_at_compute"] == 1]
+        if not set(first) & set(then):
+            leaders.append(f"at {view['size']} {' and '.join(first)} gives way to {' and '.join(then)}")
+    pairs = sum(len(view["lines"]) * (len(view["lines"]) - 1) // 2 for view in views)
+    flips = sum(len(view["flips"]) for view in views)
+    lead = f"From equal rows to equal compute, {'; '.join(leaders)}" if leaders else "The lead stays where it is"
+    return f"{lead}; {flips} of {pairs} pairs of methods change places."
+
+
+def _short(panel: Of, arm: Of) -> str:
+    """The method alone, unless several scorers read the pool for it."""
+    scorers = {one["scorer"] for one in panel["arms"] if one["method"] == arm["method"]}
+    return str(arm["method"]) if len(scorers) == 1 else tables.label(arm)
 
 
 def choosing(panel: Of, colour: Mapping[str, str]) -> list[Block]:
     """Share of the compute that choosing took, a bar for each arm that paid for it."""
-    arms = [arm for arm in panel["arms"] if arm["selection_flops"] > 0]
+    arms = [arm for arm in panel["arms"] if arm["selection_flops"] > 0 and (arm["fraction"] or 0.0) < 1]
     if not arms:
         return []
     names = [f"{tables.label(arm)}  {tables.size(arm)}" for arm in arms]
-    values = {"share": [arm["selection_flops"] / arm["total_flops"] for arm in arms]}
-    picture = charts.stacked(names, values, {"share": "#e0913a"}, x="share of its compute spent on choosing")
+    values = {"choosing": [100 * arm["selection_flops"] / arm["total_flops"] for arm in arms]}
+    values["training"] = [100 - share for share in values["choosing"]]
+    picture = charts.stacked(names, values, {"choosing": "#e0913a", "training": "#5a86c4"}, x="% of its compute")
     free = dict.fromkeys(
         tables.label(arm) for arm in panel["arms"] if not arm["selection_flops"] and arm["training_flops"] > 0
     )
@@ -134,32 +144,44 @@ def choosing(panel: Of, colour: Mapping[str, str]) -> list[Block]:
 
 def uses(panel: Of, colour: Mapping[str, str]) -> list[Block]:
     """Cost of one use against the cheap way to the same score, over how many uses share the selection."""
-    full, arms = panel.get("full_flops"), panel["arms"]
+    full = panel.get("full_flops")
     drawn: list[Line] = []
-    words = []
+    never: dict[str, list[str]] = {}
+    at_once: dict[str, list[str]] = {}
     for entry in panel.get("break_even", ()):
-        name = f"{tables.label(entry)} {tables.percent(entry['fraction'])}"
-        arm = next(
-            (a for a in arms if (a["method"], a["scorer"], a["rows"], a["fraction"])
-             == (entry["method"], entry["scorer"], entry["rows"], entry["fraction"])), None
-        )  # fmt: skip
+        arm = next((one for one in panel["arms"] if all(one[key] == entry[key] for key in _SAME)), None)
+        if arm is None or not full or (arm["fraction"] or 0.0) >= 1:
+            continue
+        name, size = _short(panel, arm), tables.size(arm)
         if entry["cheap_fraction"] is None:
-            words.append(f"{name}: no cheap run scores as much, so it pays at once")
+            at_once.setdefault(name, []).append(size)
         elif entry["runs"] is None:
-            words.append(f"{name}: never, a cheap method scores as much for less training")
-        elif arm is not None and full and len(drawn) < MOST_LINES:
+            never.setdefault(name, []).append(size)
+        else:
             cheap = entry["cheap_fraction"] * full
             cost = [(arm["training_flops"] + arm["selection_flops"] / n) / cheap for n in USES]
-            dash = ("solid", "dot", "dash", "longdash", "dashdot")[sum(one.colour == colour[arm["method"]] for one in drawn) % 5]
-            drawn.append(Line(list(USES), cost, name, colour[arm["method"]], dash=dash))
-            words.append(f"{name}: from {max(entry['runs'], 1):.3g} uses on")
-    if not words:
-        return []
-    said = Words(f"When choosing pays. {'; '.join(words)}.")
-    if not drawn:
-        return [said]
-    chart = Panel("", drawn, {"pays below": 1.0})
-    return [Picture(charts.panels([chart], x="uses that share one selection", y="cost over the cheap way", log=True)), said]
+            mine = colour[arm["method"]]
+            dash = DASHES[sum(one.colour == mine for one in drawn) % len(DASHES)]
+            drawn.append(Line(list(USES), cost, f"{name} {size}", mine, dash=dash))
+    words = [_sizes("Never, for a cheap method scores as much with less training", never),
+             _sizes("At once, for no cheap run scores as much", at_once)]  # fmt: skip
+    blocks: list[Block] = [Words(text) for text in words if text]
+    if drawn:
+        chart = Panel("", drawn[:MOST_LINES], {"pays below": 1.0}, y_range=(0, 3))
+        picture = charts.panels([chart], x="uses that share one selection", y="cost over the cheap way", log=True)
+        blocks = [Picture(picture), *blocks]
+    return blocks
+
+
+_SAME = ("method", "scorer", "rows", "fraction")
+
+
+def _at(name: str, sizes: Sequence[str]) -> str:
+    return f"{name} at {', '.join(sizes)}"
+
+
+def _sizes(title: str, found: Mapping[str, Sequence[str]]) -> str:
+    return f"{title}: {'; '.join(_at(name, sizes) for name, sizes in found.items())}." if found else ""
 
 
 def regret(panel: Of, colour: Mapping[str, str]) -> list[Block]:

@@ -29,7 +29,7 @@ class Subspace:
     trace: float  # share of the vectors' energy that the basis holds
     rows: Float[np.ndarray, "q r"]
 
-    def about(self) -> dict[str, float]:
+    def about(self) -> dict[str, int | float]:
         """Plain values."""
         return {"rank": self.rank, "wanted": self.wanted, "trace": self.trace}
 
