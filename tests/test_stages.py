@@ -134,7 +134,7 @@ BAD = {
     "a key of stages": ({"stages": {**STAGES, "thrid": 1}}, RecipeError, "no key of stages"),
     "stage two of none": ({"methods": ["no-warm-up"]}, RecipeError, "Add `stages:`"),
     "no target": ({"methods": ["tapt"], "target": []}, PoolError, "Add `target:`"),
-    "matching nothing": ({"methods": [{"method": "random", "matching": "x"}]}, RecipeError, "label of one arm above it"),
+    "matching nothing": ({"methods": [{"method": "random", "matching": "x"}]}, RecipeError, "of one arm above it"),
     "flops and steps": ({"protocols": ["equal-steps"], "budgets": ["1e12 flops"]}, RecipeError, "equal-epochs alone"),
 }
 

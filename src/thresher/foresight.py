@@ -37,9 +37,10 @@ def before(spec: Spec, path: Path, *, store: Store, budget: str, share: float, s
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     names = [arm.method for arm in spec.arms if methods.get(arm.method).train == "subset"]
     tried = pilot(setting, share, budget, names=names, say=say)
-    (made,) = planner.plans(setting, [budget], names=names, spent=tried.flops, extra=tried.prior, own=tried.own)
+    (made,) = planner.plans(setting, [budget], names=names, pilot=tried)
     said = to_dict(made)
-    said = {**said, "notes": [tried.note, *made.predictor.notes], "pilot_flops": tried.flops}
+    notes = [tried.note, *(note for note in made.predictor.notes if note != tried.note)]
+    said = {**said, "notes": notes, "pilot_flops": tried.flops}
     write_bytes(path, json.dumps(said, indent=1, ensure_ascii=False).encode())
     return said
 

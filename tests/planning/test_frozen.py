@@ -80,7 +80,7 @@ def test_the_whole_pool_is_one_run_whoever_names_it():
             for seed in range(3)
         ]  # fmt: skip
 
-    panel = replace(PANEL, runs=(*PANEL.runs, *at_full("random", 0), *at_full("bm25", 0), *at_full("ppl", 2e15)))
+    panel = replace(PANEL, runs=(*PANEL.runs, *at_full("random", 0.0), *at_full("bm25", 0.0), *at_full("ppl", 2e15)))
     found, before = grid(panel), grid(PANEL)
     assert found is not None
     assert before is not None

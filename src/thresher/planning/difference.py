@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from thresher.planning.arms import Arm
 
@@ -40,6 +40,17 @@ class Difference:
     def above(self) -> bool:
         """The interval lies above 0."""
         return self.low is not None and self.low > 0
+
+    def above_among(self, comparisons: int) -> bool:
+        """The interval lies above 0 even when it is made wide enough for all of so many comparisons (Bonferroni)."""
+        if self.low is None or self.high is None:
+            return False
+        wide = 0.025 / max(comparisons, 1)
+        if self.basis == "paired":
+            wider = float(stdtrit(self.seeds - 1, 1 - wide) / stdtrit(self.seeds - 1, 0.975))
+        else:
+            wider = float(ndtri(1 - wide)) / _NORMAL
+        return self.mean - wider * (self.mean - self.low) > 0
 
     @property
     def below(self) -> bool:

@@ -249,7 +249,7 @@ def _next(course: Course, ran: Sequence[Cell]) -> list[Cell]:
 
 def _reserved(course: Course, rung: int) -> float:
     """What a control that enters later would cost (the whole pool), where that can still be paid."""
-    late = sum(one.training[one.first] for one in course.contenders.values() if one.control and one.first > rung)
+    late = sum((one.training[one.first] for one in course.contenders.values() if one.control and one.first > rung), 0.0)
     return late if late <= course.left else 0.0
 
 
@@ -259,7 +259,7 @@ def _affordable(
     """The longest line-up that leaves enough for the leader to reach the top; else the leader alone, else nobody."""
     line = [*up, *new]
     to_top = [*up[:1], *control] if up else []
-    rest = sum(course.training(one.name, at) for one in to_top for at in one.training if at > rung)
+    rest = sum((course.training(one.name, at) for one in to_top for at in one.training if at > rung), 0.0)
     tried = [([*line[:many], *control], rest) for many in range(len(line), 0, -1)]
     tried += [([*line[:1], *control], 0.0), (line[:1], 0.0)]
     for many, later in tried:

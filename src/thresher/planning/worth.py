@@ -70,10 +70,11 @@ def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | No
         return Worth(
             False, "", f"Nothing can be said for {panel.task}: no method has a random run to stand beside."
         )
-    certain = [pair for pair in chosen if pair[1].above]
+    certain = [pair for pair in chosen if pair[1].above_among(len(chosen))]
     if certain:
         return _paid(panel, *max(certain, key=lambda pair: pair[1].mean))
-    return _not_paid(panel, *max(chosen, key=lambda pair: pair[1].mean))
+    best = max(chosen, key=lambda pair: pair[1].mean)
+    return _not_paid(panel, *best, len(chosen))
 
 
 def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:
@@ -89,7 +90,9 @@ def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:
         text = "Undecided: without repeated seeds nobody knows how much of any lead is chance."
         return {"worth": False, "sentence": f"Was it worth it? {text}"}
     if not paid:
-        text = f"No: on none of {len(panels)} measures did choosing certainly beat random rows for its compute{rest}."
+        rows = all(panel.get("axis", "total_flops") != "total_flops" for panel in panels)
+        same = "with as many rows and steps, even with choosing free" if rows else "for its compute"
+        text = f"No: on none of {len(panels)} measures did choosing certainly beat random rows {same}{rest}."
         return {"worth": False, "sentence": f"Was it worth it? {text}"}
     methods = ", ".join(dict.fromkeys(panel["verdict"]["method"] for panel in paid))
     many = "on all" if len(paid) == len(panels) else f"on {len(paid)} of"
@@ -103,11 +106,12 @@ def _shown(panels: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
-    text = f"{arm.name} was worth it for {panel.task}: {_gain(panel, lead)} than random {_same(panel)}"
+    said = "worth it" if panel.axis == "total_flops" else "better than random rows"  # what choosing cost is left out
+    text = f"{arm.name} was {said} for {panel.task}: {_gain(panel, lead)} than random {_same(panel)}"
     return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
 
 
-def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
+def _not_paid(panel: Panel, arm: Arm, lead: Difference, compared: int) -> Worth:
     size = f"{arm.name} at {_size(arm)}"
     if lead.mean <= 0:
         text = f"Nothing beat random on {panel.task} {_same(panel)}; the best, {size}, was"
@@ -123,7 +127,8 @@ def _not_paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
         )
     text = f"Nothing certainly beat random on {panel.task} {_same(panel)}; the best, {size}, was"
     seen = f"; {lead.seeds} such seeds can show {lead.detectable:.2g} or more" if lead.detectable else ""
-    return Worth(False, "", f"{text} {_gain(panel, lead)} ({_interval(lead)}{seen}).")
+    alone = f"; taken alone it would pass, among {compared} compared it does not" if lead.above else ""
+    return Worth(False, "", f"{text} {_gain(panel, lead)} ({_interval(lead)}{seen}{alone}).")
 
 
 def _same(panel: Panel) -> str:
