@@ -222,5 +222,7 @@ def test_the_key_holds_every_field_and_only_the_inputs_that_matter(case: str, wo
     for field in fields(signal):
         value = getattr(signal, field.name)
         if isinstance(value, (bool, int, float)) and field.name not in signal.identity():
-            other = replaced(signal, **{field.name: (not value) if isinstance(value, bool) else value + 1})
+            share = isinstance(value, float) and 0 < value <= 1
+            changed = (not value) if isinstance(value, bool) else value / 2 if share else value + 1
+            other = replaced(signal, **{field.name: changed})
             assert store.key(other, pool=world.pool.fingerprint, **signal.identity()) != key, field.name

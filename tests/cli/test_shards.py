@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -32,7 +33,7 @@ LESS = (
     "--set",
     "warmup.epochs=2",
     "--set",
-    "rows=20",
+    "tuning.rows=20",
 )
 
 
@@ -50,7 +51,7 @@ def test_shards_are_joined_and_a_missing_one_is_said(
     thresher: Command, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for function in (pipeline.measure, pipeline.measure_shard):
-        monkeypatch.setitem(function.__kwdefaults__, "part_size", PART)
+        monkeypatch.setitem(inspect.unwrap(function).__kwdefaults__, "part_size", PART)
     length = ("measure", "length", pool, "--model", "scratch:50k", "--json")
     whole = thresher(*length, "--store", tmp_path / "whole").document
     shards = (*length, "--store", tmp_path / "shards")

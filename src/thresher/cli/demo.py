@@ -9,9 +9,6 @@ import click
 
 from thresher.cli import _options as options
 
-BUDGET = "1.2e12 flops"  # pays for the dearest arm of the demo: reading the pool, tuning, and the larger size
-PILOT = 0.3  # of it; below, a tenth of the pilot's rows is a handful
-
 
 @click.command(name="demo")
 @click.option(
@@ -19,8 +16,7 @@ PILOT = 0.3  # of it; below, a tenth of the pilot's rows is a handful
 )
 @options.as_json
 def command(out: Path, as_json: bool) -> None:
-    """A plan first, then five methods, two budgets, two seeds on a pool with a planted truth: was the plan right?"""
-    from thresher import foresight
+    """Five methods, two budgets, two seeds on a pool with a planted truth: which was worth its compute?"""
     from thresher.card import command_line
     from thresher.cli import _tables
     from thresher.core.store import Store
@@ -30,18 +26,10 @@ def command(out: Path, as_json: bool) -> None:
     with as_file(files("thresher") / "demo.yaml") as recipe:
         spec = Spec.read(recipe)
     say = lambda line: click.echo(line, err=True)  # noqa: E731
-    store = Store(out / "store")
-    plan = foresight.before(spec, out / "plan.json", store=store, budget=BUDGET, share=PILOT, say=say)
-    say(f"the plan, before the run: {plan['reason']}")
-    folder = run(spec, out / "run", store=store, command=command_line(), say=say)
-    verdicts = foresight.after(plan, folder)
+    folder = run(spec, out / "run", store=Store(out / "store"), command=command_line(), say=say)
     if not as_json:
         _truth(folder / "selections")
     _tables.finish(folder, as_json)
-    if not as_json:
-        click.echo(f"the plan: {plan['reason']}")
-        for one in verdicts:
-            click.echo(f"the run's verdict: {one['sentence']}")
 
 
 def _truth(selections: Path) -> None:
