@@ -109,15 +109,17 @@ class Store:
         """Join the parts, write the manifest, take `.part` away."""
         folder = self.root / f"{key}.part"
         with writing(folder):
-            parts = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("[0-9]*.npy"))]
-            shape = (sum(len(p) for p in parts), *parts[0].shape[1:])
-            joined = np.lib.format.open_memmap(folder / "values.npy.tmp", "w+", parts[0].dtype, shape)
+            paths = sorted(folder.glob("[0-9]*.npy"))
+            first = np.load(paths[0])
+            shape = (sum(len(np.load(path, mmap_mode="r")) for path in paths), *first.shape[1:])
+            joined = np.lib.format.open_memmap(folder / "values.npy.tmp", "w+", first.dtype, shape)
             start = 0
-            for part in parts:
+            for path in paths:
+                part = np.load(path)  # one at a time: a map of each would stay resident
                 joined[start : start + len(part)] = part
                 start += len(part)
             joined.flush()
-            del joined, parts
+            del joined
             os.replace(folder / "values.npy.tmp", folder / "values.npy")
             write_bytes(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
             for path in [*folder.glob("[0-9]*.*"), *folder.glob("note-*.json"), folder / "part_size"]:
