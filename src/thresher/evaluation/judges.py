@@ -108,8 +108,10 @@ def open_judge(path: str, *, trust_pickle: bool = False) -> Judge:
                 f"the judge {place} is a pickle, and opening one runs whatever code is in it. If you made it, set "
                 "trust_pickle: true in the task; better, write it with thresher.evaluation.judges.export."
             )
-        import joblib
-
+        try:
+            import joblib
+        except ModuleNotFoundError:
+            raise TaskError(f"opening {place} needs scikit-learn: pip install 'thresher[judge]'.") from None
         return Fitted(joblib.load(place))
     raise TaskError(
         f"there is no judge {place}. Name a folder of a transformers sequence classifier, a folder that "
