@@ -21,6 +21,7 @@ from thresher.data.chat import Encoded
 from thresher.models import batching
 from thresher.models.captured import Named, Sink, Whole, capture, layers, still
 from thresher.models.head import head_of
+from thresher.models.loss import predicted
 
 HEAD_SLICE = 512  # positions whose logits exist at once
 
@@ -50,13 +51,13 @@ class Pass:
         ids = torch.from_numpy(filled).to(self.inner.device)  # (b, s)
         with still(self.network), capture(self.layers, len(rows), sink), torch.enable_grad():
             hidden = self.inner.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (b, s, width)
-            back, predicted = through_the_head(self.head, hidden.detach(), ids, encoded, rows)
+            back, answers = through_the_head(self.head, hidden.detach(), ids, encoded, rows)
             hidden.backward(back)
         if isinstance(sink, Whole):
             sink.finish(self.layers)
         (b, s), forward = ids.shape, flops.forward
         square = forward(self.arch, 0, b * s * s, 0)
-        counted = 2 * forward(self.arch, b * s, b * s * s, predicted) + square + self.per_token * b * s
+        counted = 2 * forward(self.arch, b * s, b * s * s, answers) + square + self.per_token * b * s
         meter.count(flops=counted, tokens=b * s)
 
 
@@ -69,7 +70,7 @@ def through_the_head(
     Of cross-entropy with respect to logits it is softmax minus the label's one, over the row's answer tokens.
     """
     back = torch.zeros_like(hidden)
-    owner, place = _predicted(encoded, rows)
+    owner, place = predicted(encoded, rows)
     each_weight = 1.0 / np.maximum(np.bincount(owner, minlength=len(rows)), 1)
     at_row, at = (torch.from_numpy(index).to(ids.device) for index in (owner, place))
     weight = torch.from_numpy(each_weight.astype(np.float32)).to(ids.device)
@@ -81,9 +82,3 @@ def through_the_head(
         error *= weight[r, None]
         (back[r, u - 1],) = torch.autograd.grad(logits, some, error.to(logits.dtype))
     return back, len(owner)
-
-
-def _predicted(tokens: Encoded, rows: Int[np.ndarray, " b"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Row of the batch and place in the row of every trained token that has a predecessor."""
-    places = [np.flatnonzero(tokens.row(int(row))[1][1:]) + 1 for row in rows]
-    return np.repeat(np.arange(len(rows)), [len(p) for p in places]), np.concatenate(places)

@@ -101,7 +101,7 @@ def _batch(
 ) -> Float[np.ndarray, " b *k"]:  # fmt: skip
     ids = torch.from_numpy(padded(tokens.ids, tokens.starts, rows, opened.pad_id)).to(opened.device)  # (b, s)
     hidden = opened.model.base_model(input_ids=ids, use_cache=False).last_hidden_state  # (b, s, d)
-    owner, place = _predicted(tokens, rows)  # (m,), (m,)
+    owner, place = predicted(tokens, rows)  # (m,), (m,)
     at_row, at = torch.from_numpy(owner).to(opened.device), torch.from_numpy(place).to(opened.device)
     values = torch.cat(
         [
@@ -115,7 +115,7 @@ def _batch(
     return out.index_add_(0, torch.from_numpy(owner), values.double().cpu()).numpy()
 
 
-def _predicted(tokens: Encoded, rows: Int[np.ndarray, " b"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+def predicted(tokens: Encoded, rows: Int[np.ndarray, " b"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Row of the batch and place in the row of every trained token that has a predecessor."""
     places = [np.flatnonzero(tokens.row(int(row))[1][1:]) + 1 for row in rows]
     return np.repeat(np.arange(len(rows)), [len(p) for p in places]), np.concatenate(places)
