@@ -22,6 +22,7 @@ traker; rms error of inner products <= 1.1 / sqrt(d); peak of a projection < 64 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -251,11 +252,13 @@ def path(network: object, rank: int, args: argparse.Namespace) -> None:
     target = torch.nn.functional.normalize(torch.randn(TARGET_ROWS, PATH_D, generator=seed), dim=1)
     projection = make("sjlt", p, PATH_D, 0)
 
-    def ours() -> torch.Tensor:
+    def ours(network: object = network) -> torch.Tensor:
         scored = torch.empty(len(encoded), TARGET_ROWS)
         for some, g in gradient.each(network, encoded):
             scored[some] = torch.nn.functional.normalize(projection(shaped(g, m, v)), dim=1) @ target.T
         return scored
+
+    halved = copy.deepcopy(network).bfloat16()
 
     extra: list[float] = []
 
@@ -264,13 +267,18 @@ def path(network: object, rank: int, args: argparse.Namespace) -> None:
         extra.append(sum(traker(p, PATH_D, args.columns, g[i : i + 16]) for i in range(0, len(g), 16)))
         return g
 
-    times, _ = in_turn({"theirs": theirs, "ours": ours}, args.rounds)
+    ways = {"theirs": theirs, "ours": ours, "ours, bf16": lambda: ours(halved)}
+    times, found = in_turn(ways, args.rounds + 1)
     scale = PATH_D / min(args.columns, PATH_D)
-    times["theirs"] = [s + e * (1 - 1 / scale) for s, e in zip(times["theirs"], extra, strict=True)]
+    counted = extra[-len(times["theirs"]) :]  # the first round warms up
+    times["theirs"] = [s + e * (1 - 1 / scale) for s, e in zip(times["theirs"], counted, strict=True)]
     speed = {name: len(encoded) / statistics.median(seconds) for name, seconds in times.items()}
-    win = ratio(times, "theirs", "ours")
     print(f"\npath, rank {rank}, p = {p:,} -> d = {PATH_D}, rows of 32 tokens, {TARGET_ROWS} target rows")
-    print(f"theirs {speed['theirs']:.2f} rows/s, ours {speed['ours']:.1f} rows/s: x {win:.0f}   bar {said(win >= 10)}")
+    for name in ("ours", "ours, bf16"):
+        win = ratio(times, "theirs", name)
+        alike = float(torch.corrcoef(torch.stack([found["ours"].flatten(), found[name].flatten()]))[0, 1])
+        print(f"theirs {speed['theirs']:.2f} rows/s, {name} {speed[name]:.1f} rows/s: x {win:.1f}   "
+              f"bar {said(win >= 10)}; affinities' correlation with float32 {alike:.5f}")  # fmt: skip
 
 
 def shaped(g: object, m: object, v: object) -> object:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from thresher.core.store import Store
-from thresher.errors import RecipeError, StoreError, UnknownName
+from thresher.errors import FieldError, RecipeError, StoreError, UnknownName
 from thresher.planning.results import COLUMNS, EXTRA
 from thresher.run import run
 from thresher.setting import Setting
@@ -133,3 +133,10 @@ def test_what_a_run_cannot_be(more: dict, error: type[Exception], words: str, fo
     with pytest.raises(error) as said:
         Spec.from_dict(values(**more), folder=folder)
     assert words in str(said.value)
+
+
+def test_a_field_that_cannot_be_is_refused_before_anything_is_chosen(folder: Path, tmp_path: Path):
+    wrong = values(methods=["random", {"method": "ppl-mid", "set": {"max_tokens": "many"}}])
+    with pytest.raises(FieldError, match="loss.max_tokens must be a whole number, not 'many'"):
+        run(Spec.from_dict(wrong, folder=folder), tmp_path / "out", store=Store(tmp_path / "store"))
+    assert not (tmp_path / "out" / "selections").exists(), "the first arm's rows were chosen already"

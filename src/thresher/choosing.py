@@ -91,15 +91,7 @@ def choose(
         BudgetError: nothing is left after choosing; the message names methods that would have fitted.
         PoolError: the method needs a target or groups and there are none.
     """
-    method = methods.get(name)
-    if method.train in NOT_CHOSEN:
-        raise PoolError(f"{name} {NOT_CHOSEN[method.train]}")
-    if "target" in method.needs and setting.target is None:
-        raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
-    own, of_domains = _split(method, overrides or {})
-    signals, selector = building.build(
-        method, model=setting.model, scorer=setting.scorer, encoder=setting.encoder, overrides=own
-    )
+    method, signals, selector, of_domains = parts_of(setting, name, overrides or {})
     budget = Budget.parse(budget_text, len(setting.pool))
     if method.train == "all":
         budget = Budget(float(len(setting.pool)), "examples")
@@ -120,6 +112,29 @@ def choose(
             raise
         raise BudgetError(f"{str(error).rstrip('.')}. Methods whose choosing fits: {', '.join(fitting)}.") from None
     return Choice(setting, method, signals, selector, selection, budget_text, seed, dict(overrides or {}), closest)
+
+
+def parts_of(
+    setting: Setting, name: str, overrides: Mapping[str, object]
+) -> tuple[Method, list[Signal], Selector, dict[str, object]]:
+    """(method, signals, selector, fields of the sources that are kept): what a choice is made with, nothing run yet.
+
+    Raises:
+        UnknownName: no such method or field.
+        FieldError: a value that a field cannot have.
+        ModelError: a model that the method needs was not named.
+        PoolError: the method chooses no rows, or needs a target and there is none.
+    """
+    method = methods.get(name)
+    if method.train in NOT_CHOSEN:
+        raise PoolError(f"{name} {NOT_CHOSEN[method.train]}")
+    if "target" in method.needs and setting.target is None:
+        raise PoolError(f"{name} chooses rows near a target, and there is none. Name one with --target.")
+    own, of_domains = _split(method, overrides)
+    signals, selector = building.build(
+        method, model=setting.model, scorer=setting.scorer, encoder=setting.encoder, overrides=own
+    )
+    return method, signals, selector, of_domains
 
 
 def _split(method: Method, overrides: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:

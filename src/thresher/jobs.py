@@ -65,7 +65,9 @@ def check(spec: Spec, setting: Setting) -> None:
 
     Raises:
         RecipeError: arms, budgets and protocols that do not go together.
-        PoolError: an arm trains on the target and there is none.
+        PoolError: an arm trains on the target or chooses by it, and there is none.
+        FieldError: a field of an arm that cannot have its value.
+        UnknownName: a field of an arm that does not exist.
     """
     if EQUAL_STEPS in spec.protocols:
         for text in spec.budgets:
@@ -87,6 +89,8 @@ def check(spec: Spec, setting: Setting) -> None:
                 f"({', '.join(labels) or 'there is none'}), and the protocol equal-epochs."
             )
         labels += [arm.label] if train == "subset" else []
+        if train in ("subset", "all"):
+            choosing.parts_of(setting.with_scorer(arm.scorer), arm.method, arm.overrides)
 
 
 def _all_rows(spec: Spec, setting: Setting, out: Path, say: Say, mapper: Mapper | None) -> Iterator[_Rows]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 _SAID = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null",
          tuple: "a list of numbers"}  # fmt: skip
+_POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def fitted(hint: Any, value: Any) -> Any:  # noqa: ANN401 - values of any field
@@ -18,6 +20,8 @@ def fitted(hint: Any, value: Any) -> Any:  # noqa: ANN401 - values of any field
     for kind in _kinds(hint):
         if kind is float and type(value) is int:
             return float(value)
+        if kind is float and isinstance(value, str) and _POWER.fullmatch(value):
+            return float(value)  # YAML reads 2e-4 as text, and 2.0e-4 as a number
         if kind is tuple and isinstance(value, list) and all(type(one) in (int, float) for one in value):
             return tuple(map(float, value))  # JSON has lists only; tuples of fields are of numbers
         if _holds(kind, value):
