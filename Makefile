@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = passive
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test check fix docs bench models parity clean
+.PHONY: demo test faults check fix docs bench models parity ray clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# Every fault, also at every single write of every stage, which takes long; writes docs/faults.md anew.
+faults: $(READY)
+	$(BIN)/python -m pytest tests/faults --fault-table docs/faults.md
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -44,6 +48,11 @@ models: $(READY)
 parity: models
 	$(PIP) -e '.[report,dev,parity]'
 	$(BIN)/python -m pytest -m parity
+
+# The Ray engine, on a cluster of two machines that are this one.
+ray: $(READY)
+	$(PIP) -e '.[report,dev,ray]'
+	$(BIN)/python -m pytest -m ray tests/cluster
 
 clean:
 	rm -rf $(VENV) .demo

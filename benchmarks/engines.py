@@ -18,9 +18,10 @@ from pathlib import Path
 
 from scale import make
 
+from thresher.compute.cluster import connect
 from thresher.compute.local import Local, Mapper, Work
 from thresher.compute.processes import Processes
-from thresher.compute.ray import Ray, connect
+from thresher.compute.ray import Ray
 from thresher.core.pool import Pool
 from thresher.data.read import load_pool
 

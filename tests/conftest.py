@@ -74,3 +74,8 @@ def tiny_encoder(tiny_model: str, cache: Path) -> str:
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store(tmp_path / "store")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--fault-table docs/faults.md` writes the table of what tests/faults found; `make faults` does."""
+    parser.addoption("--fault-table", default=None, metavar="PAGE.md", help="write what happened at which fault")

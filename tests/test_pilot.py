@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from thresher import pilot as pilots
-from thresher import planner
+from thresher import planner, tariff
 from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import BudgetError, PoolError
@@ -28,7 +28,7 @@ def setting(tiny_pool: Pool, tiny_model: str, store: Store, monkeypatch: pytest.
 
 
 def test_the_design_stays_within_its_allowance_and_drops_the_dearest_first(setting: Setting):
-    full = planner.job_of(setting).full_flops
+    full = tariff.job_of(setting).full_flops
     large = pilots.design(setting, 100 * full)
     assert large.rows == 40
     assert "less" in large.names
@@ -41,7 +41,7 @@ def test_the_design_stays_within_its_allowance_and_drops_the_dearest_first(setti
 
 
 def test_a_pilot_is_charged_and_its_scores_are_in_the_plan(setting: Setting):
-    full = planner.job_of(setting).full_flops
+    full = tariff.job_of(setting).full_flops
     budget = f"{8 * full:.6g} flops"
     seen = pilots.pilot(setting, 0.25, budget, names=("random", "longest"))
     assert 0 < seen.flops < 0.35 * 8 * full

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thresher import building, methods, planner
+from thresher import building, methods, planner, tariff
 from thresher.compute import bill
 from thresher.core.cost import Receipt
 from thresher.core.pool import Pool
@@ -37,7 +37,7 @@ def line(setting: Setting, method: str, fraction: float, score: float, **more: o
 
 
 def test_training_is_priced_by_real_tokens(setting: Setting):
-    job = planner.job_of(setting)
+    job = tariff.job_of(setting)
     lengths = setting.encoded.lengths()
     assert job.n == 40
     assert job.training(40)[0] == lengths.sum()
@@ -47,7 +47,7 @@ def test_training_is_priced_by_real_tokens(setting: Setting):
 @pytest.mark.parametrize("name", ["bm25", "rds+", "ppl-mid", "less", "gist"])
 def test_the_pools_side_and_the_targets_side_are_the_whole_bill(setting: Setting, name: str):
     signals, _ = building.build(methods.get(name), model=setting.model, scorer=None)
-    pool, own = planner.split(signals, setting.pool, setting.target)
+    pool, own = tariff.split(signals, setting.pool, setting.target)
     whole = bill.price_of(signals, setting.pool, setting.target)
     assert pool.flops + own.flops == pytest.approx(whole.flops)
     if name == "ppl-mid":
@@ -59,18 +59,18 @@ def test_the_pools_side_and_the_targets_side_are_the_whole_bill(setting: Setting
 
 
 def test_what_cannot_be_used_says_why(setting: Setting):
-    found = {offer.method: offer for offer in planner.offers(setting)}
+    found = {offer.method: offer for offer in tariff.offers(setting)}
     assert "--encoder" in found["embed"].problem
     assert not found["less"].problem
     assert found["less"].pool_flops > found["ppl-mid"].pool_flops > 0
-    bare = {offer.method: offer for offer in planner.offers(replace(setting, target=None))}
+    bare = {offer.method: offer for offer in tariff.offers(replace(setting, target=None))}
     assert bare["less"].problem == "needs a target (--target)"
     assert not bare["ppl-mid"].problem
 
 
 def test_several_scorers_are_offers_of_their_own(setting: Setting, tiny_model: str):
     setting = replace(setting, sources=replace(setting.sources, scorer="a"), scorer=tiny_model)
-    found = planner.offers(setting, scorers=("a", tiny_model), names=("ppl-mid", "bm25"))
+    found = tariff.offers(setting, scorers=("a", tiny_model), names=("ppl-mid", "bm25"))
     assert [(offer.method, offer.scorer) for offer in found] == [
         ("random", ""), ("ppl-mid", "a"), ("ppl-mid", tiny_model), ("bm25", ""),
     ]  # fmt: skip
@@ -89,6 +89,15 @@ def test_a_history_of_another_pool_is_a_prior_only_and_said(setting: Setting):
     (found,) = planner.plans(setting, ("50%",), history=other)
     assert found.predictor.unit == "utility"
     assert any("used as a prior only" in note and "pool elsewhere" in note for note in found.predictor.notes)
+
+
+def test_a_history_that_paid_for_choosing_says_from_which_size_ratio_on_it_pays(setting: Setting):
+    runs = [line(setting, "random", f, s, pool="elsewhere") for f, s in ((0.1, 40.0), (1.0, 50.0))]
+    dear = line(setting, "ppl-mid", 0.1, 45.0, pool="elsewhere", selection_flops=runs[0].training_flops)
+    runs.append(replace(dear, scorer="small", scorer_params=1e6, model_params=4e6))
+    (found,) = planner.plans(setting, ("50%",), history=Results(tuple(runs)))
+    (note,) = [note for note in found.predictor.notes if note.startswith("by the history, ppl-mid")]
+    assert "tried at 4" in note
 
 
 def test_a_history_without_a_pool_is_this_pools_only_if_its_rows_say_so(setting: Setting):
@@ -136,11 +145,11 @@ def test_a_model_is_needed_and_equal_steps_and_paid_budgets_do_not_go_together(s
 
 def test_this_machines_own_receipts_say_how_fast_it_is(setting: Setting):
     here = replace(setting, sources=replace(setting.sources, hardware="cpu"))
-    before = planner.cost_model(here)
+    before = tariff.cost_model(here)
     done = Receipt(stage="loss", flops=1e9, seconds=1e6, kind="forward", device="cpu")
     folder = Path(setting.store.root) / "loss-1"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps({"receipt": done.to_dict()}))
-    after = planner.cost_model(here)
+    after = tariff.cost_model(here)
     assert after.rate("forward") == pytest.approx(1e3)
     assert after.rate("train") == pytest.approx(before.rate("train"), rel=0.5), "nothing was learned of it"

@@ -40,6 +40,14 @@ def build(
     return built[:-1], built[-1]
 
 
+def has_field(method: Method, name: str) -> bool:
+    """Whether a signal, one inside it or the selector has a field of that name."""
+    parts = [("signals", _copied(line)) for line in method.signals]
+    parts += [("selectors", _copied(method.selector))] if method.selector else []
+    lines = [inner for part in parts for inner in _nested(*part)]
+    return any(name in (f.name for f in fields(registry.get(folder, line["name"]))) for folder, line in lines)
+
+
 def _made(folder: str, line: Mapping[str, Any]) -> Any:  # noqa: ANN401
     name = str(line["name"])
     return instance(registry.get(folder, name), name, {key: value for key, value in line.items() if key != "name"})

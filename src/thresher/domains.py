@@ -122,7 +122,7 @@ def closest(
     estimate = price(feature, sample, target, len(groups), how, settings)
     measured = measure(feature, sample, target, store=store, mapper=mapper)
     with meter.block("domains", kind="cpu", estimated_flops=estimate.flops) as block:
-        near = feature.measure(feature.prepare(sample, target, store.own(measured.key)), target)  # (q, d)
+        near = feature.measure(feature.prepare(sample, target, store.own(measured.bottom)), target)  # (q, d)
         mu = np.full(len(near), 1.0 / len(near))
         mean_cost = mean_of_cost(Source(measured.values), near, mu, settings.ground)
         lines = []

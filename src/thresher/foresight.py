@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from thresher.spec import Spec
 PLAN = "plan.json"
 
 
-def before(spec: Spec, path: Path, *, store: Store, budget: str, share: float, say: Say) -> dict[str, Any]:
+def before(
+    spec: Spec, path: Path, *, store: Store, budget: str, share: float, say: Say, tries: Sequence[str] = (),
+    with_model: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """The plan of a recipe's methods, written before anything of it runs; one that is there already is read.
 
     Args:
@@ -28,6 +33,9 @@ def before(spec: Spec, path: Path, *, store: Store, budget: str, share: float, s
         budget: in FLOPs, hours or dollars, for choosing, training and the pilot.
         share: of the budget that the pilot may take.
         say: told what goes on.
+        tries: methods of the recipe that the pilot tries; none means as many as its share pays for.
+        with_model: the pilot trains the model itself instead of the scorer: dearer, but its random rows are evidence
+            of the very job, and what the plan expects is a score.
 
     Raises:
         BudgetError: a budget that pays for no pilot or no candidate.
@@ -36,7 +44,10 @@ def before(spec: Spec, path: Path, *, store: Store, budget: str, share: float, s
         return json.loads(path.read_text(encoding="utf-8"))
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     names = [arm.method for arm in spec.arms if methods.get(arm.method).train == "subset"]
-    tried = pilot(setting, share, budget, names=names, say=say)
+    piloted = setting
+    if with_model:
+        piloted = replace(setting, sources=replace(setting.sources, scorer=None), scorer=None)
+    tried = pilot(piloted, share, budget, names=tries or names, say=say)
     (made,) = planner.plans(setting, [budget], names=names, pilot=tried)
     said = to_dict(made)
     notes = [tried.note, *(note for note in made.predictor.notes if note != tried.note)]

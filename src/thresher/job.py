@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from thresher.core import events
 from thresher.core.cost import Receipt
 from thresher.core.store import write_bytes
-from thresher.data.read import load_pool
-from thresher.evaluation.measures import evaluate
 from thresher.evaluation.task import Task
 from thresher.models import load
+from thresher.scoring import score
 from thresher.setting import joined
 from thresher.stages import Stage
 
@@ -61,7 +61,9 @@ def work(job: Job) -> list[dict[str, Any]]:
     """Results of one job, a line a task; a finished job is not done again."""
     found = job.done()
     if found is None:
+        events.emit("job started", job=job.name)
         found = _work(job)
+        events.emit("job ended", job=job.name, results=found)
     return found
 
 
@@ -79,18 +81,22 @@ def _work(job: Job) -> list[dict[str, Any]]:
     results, receipts = [], [trained.to_dict()]
     for task in job.tasks:
         task = replace(task, format="plain") if job.plain else task
-        rows = load_pool(task.data, cache=job.cache, format=task.rows_as)
-        outcome, receipt = evaluate(model, task, rows, dtype=job.dtype)
-        results.append(
+        outcome, receipt = score(model, task, cache=job.cache, dtype=job.dtype)
+        results += [
             {
                 **job.line,
-                **{key: value for key, value in outcome.to_dict().items() if key != "n"},
+                **{key: value for key, value in one.to_dict().items() if key != "n"},
                 "training_flops": trained.flops,
                 "total_flops": job.line["selection_flops"] + trained.flops,
                 "training_seconds": trained.seconds,
             }
-        )
-        receipts.append({**receipt.to_dict(), "examples": outcome.examples, "values": outcome.values.tolist()})
+            for one in outcome.all()
+        ]
+        receipts.append({
+            **receipt.to_dict(), "examples": outcome.examples, "values": outcome.values.tolist(),
+            "notes": list(outcome.notes),
+            "scores": [{**one.in_words(), "values": one.values.tolist()} for one in outcome.all()],
+        })  # fmt: skip
     write_bytes(
         job.folder / RESULT, json.dumps({"results": results, "receipts": receipts}, ensure_ascii=False).encode()
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from thresher import choosing, methods
 from thresher.compute.local import Mapper
+from thresher.core import events
 from thresher.core.budget import Budget
 from thresher.errors import PoolError, RecipeError
 from thresher.job import Job
@@ -117,6 +118,7 @@ def _chosen(
         choice = choosing.choose(setting, arm.method, amount, seed=seed, overrides=arm.overrides, mapper=mapper)
         choosing.write(choice, folder, command=f"thresher run: {arm.label}, {budget}, seed {seed}")
         say(f"chose {len(choice.index)} rows: {name}")
+        events.emit("chosen", selection=name, rows=len(choice.index), selection_flops=choice.selection_flops)
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     line = {
         "rows": card["chosen"]["rows"],

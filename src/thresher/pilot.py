@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from thresher import planner
+from thresher import tariff
 from thresher.core.budget import Budget
 from thresher.core.method import Subset
 from thresher.core.pool import Pool
@@ -109,7 +109,7 @@ def _allowance(setting: Setting, share: float, text: str) -> float:
         )
     if budget.unit == "flops":
         return share * budget.amount
-    prices = planner.cost_model(setting, budget.unit == "usd")
+    prices = tariff.cost_model(setting, budget.unit == "usd")
     hours = share * budget.amount / (prices.hardware.usd_per_hour if budget.unit == "usd" else 1.0)
     return hours * 3600 * prices.rate("train")
 
@@ -128,8 +128,8 @@ def design(proxy: Setting, allowance: float, names: Sequence[str] = ()) -> Desig
     Raises:
         BudgetError: not even random rows fit.
     """
-    each = planner.job_of(proxy)
-    offers = [o for o in planner.offers(proxy, names=names) if not o.problem]
+    each = tariff.job_of(proxy)
+    offers = [o for o in tariff.offers(proxy, names=names) if not o.problem]
     offers.sort(key=lambda o: o.pool_flops + o.job_flops)
     n = len(proxy.pool)
     trained = sum(SIZES)
@@ -154,7 +154,7 @@ def design(proxy: Setting, allowance: float, names: Sequence[str] = ()) -> Desig
 def _possible(proxy: Setting, rows: int, names: Sequence[str]) -> tuple[str, ...]:
     """The methods that can be used on so few rows: some need more steps of training than there are."""
     few = replace(proxy, pool=proxy.pool.take(np.arange(rows)))
-    return tuple(dict.fromkeys(o.method for o in planner.offers(few, names=names) if not o.problem))
+    return tuple(dict.fromkeys(o.method for o in tariff.offers(few, names=names) if not o.problem))
 
 
 def _spec(proxy: Setting, made: Design, folder: Path, task: Task | None, seed: int) -> Spec:

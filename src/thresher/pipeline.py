@@ -15,12 +15,13 @@ from jaxtyping import Float, Int
 from thresher.compute import bill, meter
 from thresher.compute.cost_model import CostModel, price
 from thresher.compute.local import Local, Mapper
+from thresher.compute.parts import PartWork
 from thresher.core.budget import Budget
 from thresher.core.cost import Cost, Receipt
 from thresher.core.method import Selector, Signal, Subset, describe, name_of
 from thresher.core.pool import Pool
 from thresher.core.store import Store
-from thresher.errors import BudgetError, KindError, NonFinite, PoolError
+from thresher.errors import BudgetError, KindError, PoolError
 
 log = logging.getLogger(__name__)
 PART = 4096  # rows; what a killed run loses at most
@@ -91,9 +92,9 @@ def measure_shard(
     with store.claim(key):
         if store.has(key):
             return False
-        state, _ = _prepare(signal, pool, target, key, store, below)
+        state, estimate = _prepare(signal, pool, target, key, store, below)
         size = store.part_size(key, part_size)
-    _work(signal, pool, key, store, mapper, size, state, below)
+    _work(signal, pool, key, store, mapper, size, state, below, estimate)
     return True
 
 
@@ -150,7 +151,7 @@ def _measure_parts(
     name = name_of(signal).lstrip("_")
     state, estimate = _prepare(signal, pool, target, key, store, below)
     size = store.part_size(key, part_size)
-    _work(signal, pool, key, store, mapper, size, state, below)
+    _work(signal, pool, key, store, mapper, size, state, below, estimate)
     prepared = signal.stages(state) or [Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})]
     parts = store.part_receipts(key)
     receipt = Receipt.merge(name, [*prepared, *parts], estimated_flops=estimate.flops)
@@ -189,37 +190,12 @@ def _prepare(
 
 def _work(
     signal: Signal, pool: Pool, key: str, store: Store, mapper: Mapper, size: int, state: Any,  # noqa: ANN401
-    below: Measured | None,
+    below: Measured | None, estimate: Cost,
 ) -> None:  # fmt: skip
     """Every part that is not there yet."""
-    name = name_of(signal).lstrip("_")
     done = store.parts_done(key)
-
-    def one(number: int, rows: Pool) -> None:
-        with meter.block(f"{name}: part {number}", kind=signal.work) as part:
-            if below is None:
-                values = np.asarray(signal.measure(state, rows))
-            else:
-                start, aligned = number * size, signal.inner_over == "pool"
-                own = below.values[start : start + len(rows)] if aligned else below.values
-                values = np.asarray(signal.measure_over(state, rows, own))
-        _check(signal, values, rows)
-        store.write_part(key, number, values, part.receipt())
-
+    one = PartWork(signal, state, store, key, size, None if below is None else below.key, estimate, len(pool))
     mapper.map(one, ((number, rows) for number, rows in pool.parts(size) if number not in done))
-
-
-def _check(signal: Signal, values: np.ndarray, rows: Pool) -> None:
-    name = name_of(signal)
-    assert len(values) == len(rows), f"{name} gave {values.shape} for {len(rows)} rows"
-    flat = values.reshape(len(values), -1)
-    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
-    if bad.size:
-        ids = rows.take(bad[:5]).ids()
-        raise NonFinite(
-            f"{name} gave NaN or infinity for {bad.size} of {len(rows)} rows, first ids {ids}. "
-            "Look at these rows and the scorer (a diverged training, a broken weight file); nothing was written."
-        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import thresher
-from thresher.compute.local import Mapper
+from thresher import contaminated, paired
+from thresher.compute.local import Mapper, Placer
 from thresher.compute.process import settle
+from thresher.core import events
 from thresher.core.store import Store, write_bytes
 from thresher.errors import StoreError, ThresherError
 from thresher.job import Job, work
@@ -36,7 +39,9 @@ def run(
     say: Say = lambda line: None,
     mapper: Mapper | None = None,
 ) -> Path:
-    """Do what is not yet done, and leave results.parquet, results.csv, frontier.json and run.json in `out`.
+    """Do what is not yet done, and leave its results, frontier.json, contamination.json and run.json in `out`.
+
+    What happens is written to events.jsonl there while it happens.
 
     Raises:
         StoreError: `out` belongs to another run.
@@ -44,14 +49,21 @@ def run(
     """
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     claim(out, spec, setting, command)
-    leave(finish(jobs_of(spec, setting, out, say, mapper), spec, say), out)
+    with events.kept_in(out, "run"):
+        jobs = jobs_of(spec, setting, out, say, mapper)
+        contaminated.leave(spec, setting, out, say)
+        leave(finish(jobs, spec, say, mapper), out)
+        paired.leave(out)
     return out
 
 
-def finish(jobs: list[Job], spec: Spec, say: Say) -> list[dict[str, Any]]:
-    """Lines of the results table of some jobs, in their order; those of an earlier run are read."""
+def finish(jobs: list[Job], spec: Spec, say: Say, mapper: Mapper | None = None) -> list[dict[str, Any]]:
+    """Lines of the results table of some jobs, in their order; those of an earlier run are read.
+
+    A mapper that places whole jobs (Ray) is given them; else they run in processes of this machine.
+    """
     rows: list[dict[str, Any]] = []
-    for number, (job, lines) in enumerate(_results(jobs, spec), start=1):
+    for number, (job, lines) in enumerate(_results(jobs, spec, mapper), start=1):
         rows += [{**line, "protocol": protocol} for protocol in job.protocols for line in lines]
         shown = ", ".join(f"{line['task']} {line['metric']} {line['score']:.4f}" for line in lines)
         say(f"{number}/{len(jobs)} {job.name}: {shown}")
@@ -98,7 +110,7 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
     write_bytes(path, json.dumps({**about, "command": command}, indent=1, ensure_ascii=False).encode())
 
 
-def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
+def _results(jobs: list[Job], spec: Spec, mapper: Mapper | None) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
     """Each job as it finishes; those of an earlier run first.
 
     Raises:
@@ -111,6 +123,9 @@ def _results(jobs: list[Job], spec: Spec) -> Iterator[tuple[Job, list[dict[str, 
             left.append(job)
         else:
             yield job, lines
+    if isinstance(mapper, Placer) and left:
+        yield from mapper.each(work, left)
+        return
     workers = min(spec.workers or os.cpu_count() or 1, len(left))
     if workers <= 1:
         for job in left:
@@ -129,7 +144,7 @@ def _side_by_side(jobs: Sequence[Job], workers: int, threads: int) -> Iterator[t
         ThresherError: a worker was killed.
     """
     executor = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=settle, initargs=(threads,)
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
     )
     try:
         futures = {executor.submit(work, job): job for job in jobs}
@@ -140,8 +155,18 @@ def _side_by_side(jobs: Sequence[Job], workers: int, threads: int) -> Iterator[t
             "a worker was killed (out of memory?). What is finished is kept: run the same command again, perhaps with "
             "fewer workers."
         ) from error
+    except BaseException:
+        for worker in multiprocessing.active_children():  # not when their models are trained: now
+            worker.terminate()
+        raise
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(threads: int) -> None:
+    """A worker is deaf to Ctrl-C: who started it hears it, and ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle(threads)
 
 
 def batched(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:

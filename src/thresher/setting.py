@@ -105,10 +105,10 @@ class Setting:
         return reasons
 
     @property
-    def encoded(self) -> load.Encoded:
-        """The pool's tokens under the trained model."""
+    def encoded(self) -> load.Encoded | load.Counted:
+        """How many tokens the pool's rows have under the trained model."""
         assert self.model is not None, "tokens are those of the trained model"
-        return load.encoded(self.model, self.pool, self.recipe.max_tokens)
+        return load.counted(self.model, self.pool, self.recipe.max_tokens)
 
     def with_scorer(self, name: str | None) -> Setting:
         """The same setting with another model that reads the pool; None leaves it as it is."""

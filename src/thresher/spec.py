@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from thresher import methods
+from thresher.core import plain_yaml
 from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
 from thresher.evaluation.task import Task
@@ -36,7 +35,8 @@ class Spec:
 
     Relative paths are taken from the file's own folder. `arms` are written as `methods:`, each a name or
     `{method: NAME, label: TEXT, set: {field: value}, matching: LABEL, scorer: MODEL}`. With `scorers:` every method
-    that reads the pool with one is an arm for each of them.
+    that reads the pool with one is an arm for each of them. `like: OTHER.yaml` takes every key that is not in this
+    file from another one in the same folder.
 
     Attributes:
         protocols: equal-epochs, equal-steps or both; of each the models are trained anew, on the same rows.
@@ -67,15 +67,7 @@ class Spec:
         Raises:
             RecipeError: the file is missing, is not YAML, or says something that does not exist.
         """
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecipeError(f"there is no recipe {path}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} is not YAML: {error}.") from None
-        if not isinstance(values, dict):
-            raise RecipeError(f"{path} must be a mapping; it needs {', '.join(NEEDED)}.")
-        return cls.from_dict(values, folder=path.parent)
+        return cls.from_dict(_keys(path), folder=path.parent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, folder: Path) -> Spec:
@@ -163,6 +155,26 @@ _ARM_KEYS = ("method", "label", "set", "matching", "scorer")
 NEEDED = ("pool", "model", "methods", "budgets", "seeds", "tasks")
 
 
+def _keys(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of a file, and those of the file it is like.
+
+    Raises:
+        RecipeError: the file is missing, is not YAML, or is like itself.
+    """
+    try:
+        values = plain_yaml.read(path)
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe {path}.") from None
+    except (plain_yaml.BadYaml, OSError) as error:
+        raise RecipeError(f"{path}: {error}. A run needs {', '.join(NEEDED)}.") from None
+    other = values.pop("like", None)
+    if other is None:
+        return values
+    if path in seen or not isinstance(other, str) or Path(other).name != other:
+        raise RecipeError(f"{path}: `like` names another recipe in the same folder, not {other!r}.")
+    return {**_keys(path.parent / other, (*seen, path)), **values}
+
+
 def _listed(value: Any) -> list:  # noqa: ANN401
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
@@ -205,7 +217,10 @@ def _in_domain(values: Mapping[str, Any]) -> tuple[str, ...]:
         RecipeError: a name that no task has.
     """
     names = tuple(map(str, _listed(values.get("in_domain") or ())))
-    known = [task["task"] for task in values["tasks"] if isinstance(task, Mapping) and "task" in task]
+    known = [
+        str(task.get("task", task.get("like"))) for task in values["tasks"]
+        if isinstance(task, Mapping) and ("task" in task or "like" in task)
+    ]  # fmt: skip
     for name in names:
         if known and name not in known:
             raise RecipeError("run: in_domain: " + unknown("task", name, known))
@@ -213,4 +228,6 @@ def _in_domain(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _task(task: Any, folder: Path) -> Task:  # noqa: ANN401
-    return Task.read(folder / task) if isinstance(task, str) else Task.from_dict(task, folder=folder)
+    if isinstance(task, str):
+        return Task.read(folder / task) if (folder / task).is_file() else Task.find(task)
+    return Task.from_dict(task, folder=folder)

@@ -83,3 +83,13 @@ def test_threads_count_for_themselves():
         thread.start()
         thread.join()
     assert block.receipt().flops == 0
+
+
+def test_seconds_of_one_worker_of_four_count_a_quarter(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(meter, "_share", 1.0)
+    with meter.block("work") as block:
+        sum(range(100_000))
+    alone = block.receipt()
+    meter.has_share(0.25)
+    assert block.receipt().seconds == pytest.approx(alone.seconds / 4)
+    assert block.receipt().cpu_seconds == alone.cpu_seconds

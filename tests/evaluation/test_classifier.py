@@ -13,6 +13,7 @@ from thresher.evaluation import classifier
 from thresher.evaluation.judges import export, open_judge
 from thresher.evaluation.measures import evaluate
 from thresher.evaluation.task import Task
+from thresher.evaluation.writing import Written
 from thresher.planning.results import higher_is_better
 
 RUDE = ["you fool get lost", "what a stupid idea fool", "get lost you stupid man", "stupid fool"]
@@ -75,7 +76,7 @@ def test_what_is_written_is_judged(tiny_model: str, tmp_path: Path, monkeypatch:
     export(*words(), tmp_path / "judge")
     task = Task.from_dict(TASK, folder=tmp_path)
     said = ["get lost stupid", "thank you friend"]
-    monkeypatch.setattr(classifier, "generate", lambda *a, **b: said)
+    monkeypatch.setattr(classifier, "write", lambda *a, **b: Written(said))
     prompts = Pool.from_messages([[{"role": "text", "content": "I said"}], [{"role": "text", "content": "She said"}]])
     outcome, receipt = evaluate(tiny_model, task, prompts)
     assert outcome.values[0] > 0.8 > 0.2 > outcome.values[1]

@@ -15,6 +15,7 @@ from thresher.evaluation import exact_match, held_out, multiple_choice
 from thresher.evaluation.measures import evaluate
 from thresher.evaluation.outcome import mean_of
 from thresher.evaluation.task import Task
+from thresher.evaluation.writing import Written
 from thresher.models.load import Opened, open_model
 
 
@@ -68,7 +69,7 @@ def rows_of(answers: list[str], choices: list[list[str]] | None = None) -> Pool:
 
 def test_exact_match_counts_planted_answers(opened: Opened, monkeypatch: pytest.MonkeyPatch):
     written = ["so 4 in all", "the answer is 5.", "no idea", "seven, that is 7"]
-    monkeypatch.setattr(exact_match, "generate", lambda *_, **__: written)
+    monkeypatch.setattr(exact_match, "write", lambda *_, **__: Written(written))
     task = Task(task="t", data="x", measure="exact_match", extract=r"(\d+)", normalise="number", answer="answer")
     found = exact_match.score(opened, task, rows_of(["4", "6", "0", "7"]))
     assert found.values.tolist() == [1.0, 0.0, 0.0, 1.0]
@@ -92,7 +93,7 @@ def test_multiple_choice_takes_the_likeliest_whole_or_by_token(opened: Opened, m
     pool = rows_of(["tin", "a bit of lead"], [["gold", "tin", "a bit of lead"], ["tin", "a bit of lead"]])
     task = Task(task="t", data="x", measure="multiple_choice", choices="options")
     assert multiple_choice.score(opened, task, pool).values.tolist() == [1.0, 0.0]
-    by_token = Task(task="t", data="x", measure="multiple_choice", choices="options", by="token")
+    by_token = Task(task="t", data="x", measure="multiple_choice", choices="options", metrics="accuracy_token")
     assert multiple_choice.score(opened, by_token, pool).values.tolist() == [0.0, 1.0]
 
 

@@ -57,6 +57,19 @@ BAD = {
     "task: t\ndata: x\nmeasure: exact_match\nextract: '(('\n": "not a regular expression",
     "task: t\ndata: x\nmeasure: exact_match\nextract: '[0-9]+'\n": "one group in brackets",
     "task: t\ndata: x\nmeasure: multiple_choice\n": "needs `choices`",
+    "task: t\ndata: x\nmeasure: summarization\nmetrics: rouge3\n": "Did you mean 'rouge",
+    "task: t\ndata: x\nmeasure: summarization\nmetrics: bert_score\n": "needs `encoder`",
+    "task: t\ndata: x\nmeasure: exact_match\nnormalise: [case, spacse]\n": "Did you mean 'spaces'",
+    "task: t\ndata: x\nmeasure: exact_match\nprompt: 'Q: {question'\n": "is no template",
+    "task: t\ndata: x\nmeasure: exact_match\nprompt: '{a.b}'\n": "not a column's name",
+    "task: t\ndata: x\nmeasure: exact_match\nshots: 2\n": "needs `shots_from`",
+    "task: t\ndata: x\nmeasure: exact_match\nsamples: 2\n": "set a temperature",
+    "task: t\ndata: x\nmeasure: exact_match\nmax_new_tokens: many\n": "a whole number from 1 on",
+    "task: t\ndata: x\nmeasure: exact_match\nstop: ['']\n": "an empty stop string",
+    "task: t\ndata: x\nmeasure: exact_match\naverage: groups\n": "need `groups`",
+    "task: t\ndata: x\nmeasure: held_out\nmetrics: perplexity\naverage: groups\ngroups: g\n": "no mean over groups",
+    "task: t\ndata: x\nmeasure: exact_match\nformat: chatt\n": "Did you mean 'chat'",
+    "like: gsm9k\n": "Did you mean 'gsm8k'",
     "- a\n": "mapping",
     "a: [": "not YAML",
 }
@@ -81,3 +94,14 @@ def test_a_row_without_a_reference_is_named(tiny_pool: Pool):
         Task(task="t", data="x", measure="exact_match", extract="#### (.+)").references(tiny_pool)
     with pytest.raises(TaskError, match="no column 'anwser'"):
         Task(task="t", data="x", measure="exact_match", answer="anwser").references(tiny_pool)
+
+
+def test_a_task_like_another_takes_the_rest_from_it(tmp_path: Path):
+    (tmp_path / "gsm8k.test.jsonl.gz").write_bytes(b"")
+    (tmp_path / "mine.yaml").write_text("like: gsm8k\ntask: mine\nlimit: 5\n")
+    (tmp_path / "mine_loss.yaml").write_text("like: mine.yaml\nmeasure: held_out\ndata: .\n")
+    mine = Task.read(tmp_path / "mine.yaml")
+    assert (mine.task, mine.limit, mine.normalise) == ("mine", 5, ("number",))
+    loss = Task.read(tmp_path / "mine_loss.yaml")
+    assert (loss.task, loss.named, loss.limit) == ("mine", ("loss",), 5)
+    assert loss.data == str(tmp_path / "gsm8k.test.jsonl.gz")

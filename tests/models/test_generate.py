@@ -8,7 +8,7 @@ import torch
 from thresher.compute import flops, meter
 from thresher.core.pool import Pool
 from thresher.data.chat import prompt_ids
-from thresher.models.generate import generate
+from thresher.models.generate import Decoding, answers, drawn, generate
 from thresher.models.load import Opened, open_model
 
 
@@ -86,6 +86,40 @@ def recite(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(opened.model, "forward", next_letter)
+
+
+def test_a_stop_string_that_the_tokenizer_splits_is_found(
+    opened: Opened, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+):
+    """"cde" is three tokens of the reciting model; the answer is what stands before it, and so it was said."""
+    recite(opened, monkeypatch)
+    assert len(opened.tokenizer("c").input_ids) == 1
+    found = answers(opened, prompts[:2], Decoding(max_new_tokens=20, stop=("cde", "xyz" * 9)))
+    assert [(one.text, one.ended) for one in found] == [("ab", "stop")] * 2
+    ended, cut = (answers(opened, prompts[:1], Decoding(max_new_tokens=new))[0] for new in (20, 3))
+    assert (ended.text, ended.ended) == ("abcdefgh", "end")
+    assert (cut.text, cut.ended, cut.tokens) == ("abc", "length", 3)
+
+
+def test_samples_are_seeded_by_prompt_and_not_by_batch(opened: Opened, prompts: list[list[int]]):
+    def drawn_with(seed: int, **more: int) -> list[str]:
+        decoding = Decoding(max_new_tokens=8, temperature=1.0, seed=seed)
+        return [one.text for one in answers(opened, prompts, decoding, **more)]
+
+    assert drawn_with(0) == drawn_with(0, token_budget=1)
+    assert drawn_with(0) != drawn_with(1)
+    assert len(set(answers_text(opened, [prompts[0]] * 6))) > 1
+
+
+def answers_text(opened: Opened, asked: list[list[int]]) -> list[str]:
+    return [one.text for one in answers(opened, asked, Decoding(max_new_tokens=8, temperature=1.0))]
+
+
+def test_draws_follow_the_probabilities_and_the_nucleus():
+    logits = torch.log(torch.tensor([[0.1, 0.6, 0.3]])).repeat(4, 1)
+    assert drawn(logits, 1.0, 1.0, [0.0, 0.59, 0.61, 0.95]) == [1, 1, 2, 0]
+    assert drawn(logits, 1.0, 0.8, [0.0, 0.59, 0.99, 0.999]) == [1, 1, 2, 2]
+    assert drawn(logits, 1e-4, 1.0, [0.0, 0.5, 0.9, 0.999]) == [1] * 4
 
 
 def test_no_prompt_no_answer(opened: Opened):

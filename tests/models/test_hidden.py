@@ -53,6 +53,25 @@ def test_it_equals_a_loop_of_one_row_at_a_time(tiny_model: str, tiny_pool: Pool,
     assert_allclose(got, by_definition(tiny_model, tiny_pool, pooling), atol=1e-5)
 
 
+@pytest.mark.parametrize("token_budget", [1, 500])
+def test_padded_is_the_mean_over_a_window_filled_up(tiny_encoder: str, tiny_pool: Pool, token_budget: int):
+    """The padding attends to the row's tokens, the row's tokens not to it; neighbours do not matter."""
+    tokens, window = encoder.tokenise(tiny_encoder, tiny_pool.text()[:6], 60), 64
+    opened = encoder.open_encoder(tiny_encoder, dtype="float32")
+    with meter.block("x") as block:
+        got = opened.encode(tokens, "padded", fill=window, token_budget=token_budget)
+    assert block.tokens == 6 * window
+    for i in range(6):
+        ids, _ = tokens.row(i)
+        filled = np.full((1, window), opened.pad_id)
+        filled[0, : len(ids)] = ids
+        there = torch.from_numpy((np.arange(window) < len(ids)).astype(np.int64))[None]
+        with torch.inference_mode():
+            hidden = opened.model(torch.from_numpy(filled), attention_mask=there).last_hidden_state[0].numpy()
+        assert_allclose(got[i], hidden.mean(0), atol=1e-5)
+        assert np.abs(got[i] - hidden[: len(ids)].mean(0)).max() > 1e-3
+
+
 def test_a_row_of_one_token_is_its_state(tiny_model: str):
     tokens = every(tiny_model, Pool.from_messages([[{"role": "text", "content": "a"}]])).take([0])
     one = replace(tokens, ids=tokens.ids[:1], trained=tokens.trained[:1], starts=np.array([0, 1]))

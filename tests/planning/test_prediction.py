@@ -157,3 +157,13 @@ def test_a_parameter_on_its_bound_warns(scores: list[float]):
     curve = fit(np.array([1, 2, 3, 4, 5]) * 1e17, scores, full_flops=1e18, p_bar=50.0)
     assert curve.at_bound
     assert "bound" in curve.warning
+
+
+def test_a_loss_is_never_expected_below_zero():
+    """Steep losses read far out: a straight line would fall through 0."""
+    own = panel(*(run("random", f, s, metric="loss") for f, s in ((0.002, 6.0), (0.01, 2.0))))
+    found = Predictor.of(PRIOR, JOB, own)
+    far = found.estimate(asked("dear", 0.5))
+    assert 0 < far.low < far.score < far.high
+    assert far.score < found.estimate(asked("random", 0.002)).score
+    assert found.better(far) > found.better(found.estimate(asked("random", 0.002)))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from thresher.errors import BudgetError, RecipeError
+from thresher.planning.course import Cell, Contender, Course, Outcome
 from thresher.planning.finish import finish
-from thresher.planning.racing import Cell, Contender, Course, Outcome, race
+from thresher.planning.racing import race
 
 SIZES = ("1 %", "5 %", "10 %", "20 %")
 TRAINING = {0: 1.0, 1: 5.0, 2: 10.0, 3: 20.0}

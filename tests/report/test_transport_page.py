@@ -66,7 +66,8 @@ def test_what_was_inspected_is_drawn_too(folder: Path):
     (folder / "diagnostics").mkdir()
     said = {
         "trace": [], "tolerance": 0.01, "chosen": 19,
-        "epsilon": [{"factor": 0.5, "overlap": 0.75, "spearman": 0.98, "sweeps": 9, "converged": True}],
+        "epsilon": [{"factor": 1.0, "overlap": 1.0, "spearman": 1.0, "sweeps": 8, "converged": True},
+                    {"factor": 0.5, "overlap": 0.75, "spearman": 0.98, "sweeps": 9, "converged": True}],
         "mixture": {"lambda": [0, 0.5, 1], "held_out": 12, "distance": 1.0,
                     "methods": {"got-d": [1, 0.8, 0.9], "random": [1, 0.99, 0.98]}, "saw_both": {"dsir": [1, 1, 1]}},
         "coverage": {"chosen": 0.9, "random": 0.4},
@@ -77,6 +78,10 @@ def test_what_was_inspected_is_drawn_too(folder: Path):
     shown = texts([last])
     for words in ("75 %", "90 %", "held-out half", "dsir"):
         assert words in shown
+    _, epsilon, coverage = (block.html for block in last.blocks if isinstance(block, Picture))
+    assert epsilon.index("0.5 x") < epsilon.index("1 x"), "from small to large"
+    assert "correlation of ranks" in epsilon
+    assert coverage.index("chosen  90 %") < coverage.index("random  40 %")
 
 
 def test_other_selections_have_no_such_section(tmp_path: Path):

@@ -231,7 +231,7 @@ def test_what_cannot_be_transported_is_refused():
     stopped = solve(x, z, settings=Settings(epsilon=1e-4, max_sweeps=5))
     assert not stopped.converged
     assert len(stopped.trace) == 5
-    with pytest.raises(Unconverged, match=r"5 passes.*larger epsilon.*max_sweeps.*tolerance.*allow_unconverged"):
+    with pytest.raises(Unconverged, match=r"5 passes.*larger epsilon.*max_sweeps.*tolerance.*--allow-unconverged"):
         stopped.require()
 
 
@@ -322,6 +322,6 @@ def test_unconverged_ends_the_command_with_code_1_unless_allowed(tmp_path: Path,
     assert "after 3 passes" in said
     assert "fault of thresher's own" not in said
     assert not (tmp_path / "out").exists()
-    main([*command, "--set", "allow_unconverged=true"])
+    main([*command, "--allow-unconverged"])
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["accounts"]["got_d"]["converged"] is False

@@ -346,12 +346,12 @@ def test_shards_joined_are_the_whole(model: str, pool: Pool, shared: Store, stor
     whole = scores(signal, pool, target(), store, part_size=13)
     other = Store(store.root.parent / "shards")
     for number in (1, 3):
-        share = _Share(number, 3, lambda i, part: None)
+        share = _Share(number, 3, Local())
         assert pipeline.measure_shard(signal, pool, target(), store=other, mapper=share, part_size=13)
         assert share.done == [i for i in range(10) if i % 3 == number - 1]
     with pytest.raises(StoreError, match=r"3 parts are not measured yet \(numbers 1, 4, 7\)"):
         pipeline.measure(signal, pool, target(), store=other, mapper=_Nothing(), part_size=13)
-    pipeline.measure_shard(signal, pool, target(), store=other, mapper=_Share(2, 3, lambda i, part: None), part_size=13)
+    pipeline.measure_shard(signal, pool, target(), store=other, mapper=_Share(2, 3, Local()), part_size=13)
     joined = pipeline.measure(signal, pool, target(), store=other, mapper=_Nothing(), part_size=13)
     assert np.asarray(joined.values).tobytes() == whole.tobytes()
     assert not pipeline.measure_shard(signal, pool, target(), store=other, mapper=Local(), part_size=13)

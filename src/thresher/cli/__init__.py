@@ -6,7 +6,7 @@ iteration that did not converge, 2 the user's mistake, 130 interrupted (run the 
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from thresher import __version__
+from thresher.cli import _lines, _stop
 from thresher.compute.process import settle
 from thresher.core.suggest import unknown
 from thresher.errors import ThresherError
@@ -52,37 +53,45 @@ def _first_line(name: str) -> str:
 @click.version_option(__version__, "--version", prog_name="thresher")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("--give-memory-back", is_flag=True, help="Leave the C library's allocator as it is (slower).")
+@click.option("--json-logs", is_flag=True, help="Everything on stderr as one JSON document a line; no bars.")
+@click.option("--max-unpacked", metavar="SIZE", help="What a packed file may unpack to: 50GB [100 times its size].")
 @click.pass_context
-def app(ctx: click.Context, debug: bool, give_memory_back: bool) -> None:
+def app(ctx: click.Context, debug: bool, give_memory_back: bool, json_logs: bool, max_unpacked: str | None) -> None:
     """Choose fine-tuning data under a compute budget, counting what the choosing costs."""
     ctx.obj = {"debug": debug}
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("thresher").setLevel(logging.INFO)
+    _lines.settle(json_logs)
+    if max_unpacked is not None:
+        os.environ["THRESHER_MAX_UNPACKED"] = max_unpacked  # worker processes read files too
     settle(keep_memory=not give_memory_back)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    with _stop.twice():
+        _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> None:
     debug = "--debug" in (arguments if arguments is not None else sys.argv)
     try:
         app.main(args=arguments, prog_name="thresher", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show(sys.stderr)
+        error.show(sys.stderr) if _lines.bars() else _lines.error(error.format_message())
         sys.exit(2)
     except ThresherError as error:
         _say(error, debug)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted; what is finished is kept, run the same command again to go on", err=True)
-        sys.exit(130)
+        _lines.error("interrupted; what is finished is kept, run the same command again to go on")
+        sys.exit(_stop.STOPPED)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a page
         _say(error, debug)
         if not debug:
-            click.echo("this looks like a fault of thresher's own; --debug shows where", err=True)
+            _lines.error("this looks like a fault of thresher's own; --debug shows where")
         sys.exit(1)
 
 
@@ -90,4 +99,4 @@ def _say(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     name = "error" if isinstance(error, ThresherError) else type(error).__name__
-    click.echo(f"{name}: {error}", err=True)
+    _lines.error(f"{name}: {error}")

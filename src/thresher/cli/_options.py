@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from thresher.errors import UnknownName
+from thresher.cli import _lines
+from thresher.cli._lines import bars as bars
+from thresher.cli._lines import echo as echo
+from thresher.errors import StoreError, UnknownName
 
 if TYPE_CHECKING:
     from thresher.core.store import Store
@@ -19,11 +22,21 @@ Decorator = Callable[[Callable], Callable]
 
 
 def store_of(folder: str | None) -> Store:
-    """--store, else THRESHER_STORE, else the user's cache folder."""
+    """--store, else THRESHER_STORE, else the user's cache folder.
+
+    Raises:
+        StoreError: the address of an object store.
+    """
     from thresher.core.store import Store  # numpy: not for --help
 
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Store(Path(folder or os.environ.get("THRESHER_STORE") or Path(home) / "thresher"))
+    named = folder or os.environ.get("THRESHER_STORE") or str(Path(home) / "thresher")
+    if "://" in named:
+        raise StoreError(
+            f"a store is a folder, and {named} is an address: its arrays are mapped into memory and its parts renamed, "
+            "which object stores cannot. Name a folder that every machine mounts (NFS, Lustre, a mounted bucket)."
+        )
+    return Store(Path(named))
 
 
 store = click.option("--store", metavar="DIR", help="Where measurements rest [THRESHER_STORE, or the user's cache].")
@@ -36,6 +49,9 @@ scorer = click.option("--scorer", metavar="M", help="The small model that reads 
 encoder = click.option("--encoder", metavar="E", help="The sentence encoder: hub name, folder, package:NAME.")
 recipe = click.option("--recipe", metavar="R.yaml", type=Path, help="How the model is trained.")
 fields = click.option("--set", "overrides", metavar="FIELD=VALUE", multiple=True, help="A field of the method's.")
+allow_unconverged = click.option(
+    "--allow-unconverged", is_flag=True, help="Take a transport that missed its tolerance; the card says so."
+)
 trust = click.option("--trust-remote-code", is_flag=True, help="Let a model run its own Python code here: dangerous.")
 
 
@@ -61,13 +77,13 @@ def packing(command: Callable) -> Callable:
     return command
 
 
-def set_fields(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """FIELD=VALUE as values: numbers, true/false and null as JSON reads them, else text.
+def set_fields(pairs: tuple[str, ...], allow_unconverged: bool = False) -> dict[str, Any]:
+    """FIELD=VALUE as values: numbers, true/false and null as JSON reads them, else text; and the flag as a field.
 
     Raises:
         UnknownName: no equals sign.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"allow_unconverged": True} if allow_unconverged else {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
@@ -88,12 +104,20 @@ def read_recipe(path: Path | None) -> Any:  # noqa: ANN401
 
 def print_json(value: object) -> None:
     """One document, nothing else."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    click.echo(_lines.document(value))
 
 
 def console() -> Any:  # noqa: ANN401
     """Where tables are printed; wide where nobody is looking, so that nothing is folded."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    wide = Console(highlight=False)
-    return wide if wide.is_terminal else Console(highlight=False, width=160)
+    class Plain(Console):
+        """Nothing in a name steers the terminal."""
+
+        def render(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            for one in super().render(*arguments, **named):
+                yield one if one.control else Segment(_lines.shown(one.text), one.style)
+
+    wide = Plain(highlight=False)
+    return wide if wide.is_terminal else Plain(highlight=False, width=160)

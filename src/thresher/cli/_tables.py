@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
-
 from thresher.cli import _options as options
 
 
@@ -21,7 +19,7 @@ def finish(folder: Path, as_json: bool) -> None:
         options.print_json({**found, "folder": str(folder), "report": str(path)})
         return
     show(found)
-    click.echo(f"report: {path}")
+    options.echo(f"report: {path}")
 
 
 def show(found: dict[str, Any]) -> None:
@@ -30,6 +28,7 @@ def show(found: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from thresher.report.payoff import curve_words
     from thresher.report.tables import FRONTIER_HEAD, frontier_rows
 
     out = options.console()
@@ -48,3 +47,26 @@ def show(found: dict[str, Any]) -> None:
             table.add_row(*map(Text, line))  # Text: nothing in a name is markup
         out.print(table)
         out.print(Text(panel["verdict"]["sentence"]))
+        if curve_words(panel):
+            out.print(Text(curve_words(panel)))
+        _break_even(panel)
+    for one in found.get("size_ratios", ()):
+        out.print(Text(one["sentence"]))
+
+
+def _break_even(panel: dict[str, Any]) -> None:
+    """When each arm's choosing pays; nothing where nobody paid for choosing."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from thresher.report.payoff import BREAK_EVEN_HEAD, break_even_rows
+
+    rows = break_even_rows(panel.get("break_even", ()))
+    if rows:
+        table = Table(title="Break-even", box=box.SIMPLE)
+        for name in BREAK_EVEN_HEAD:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        options.console().print(table)

@@ -66,10 +66,10 @@ def command(
 def _show(said: dict[str, Any]) -> None:
     width = max(len(line["source"]) for line in said["sources"])
     for line in said["sources"]:
-        click.echo(
+        options.echo(
             f"{line['source']:{width}}  cost {line['cost']:.5g}  {line['sampled']:,} of {line['rows']:,} rows  "
             f"{line['sweeps']} sweeps to {line['marginal_error']:.2g}"
             + ("" if line["converged"] else " (not converged)")
             + ("  kept" if line["kept"] else "")
         )
-    click.echo(f"read as {said['feature']}; {said['flops']:.3g} FLOPs")
+    options.echo(f"read as {said['feature']}; {said['flops']:.3g} FLOPs")

@@ -33,9 +33,9 @@ def command(
 
     wanted = Wanted(rows=rows, steps=steps, gradients=gradients, checkpoints=checkpoints, seed=seed)
     out = inspect(
-        folder, wanted, store=options.store_of(store), pool=pool, say=lambda line: click.echo(line, err=True)
+        folder, wanted, store=options.store_of(store), pool=pool, say=lambda line: options.echo(line, err=True)
     )
     if as_json:
         options.print_json({"diagnostics": str(out), "files": sorted(path.name for path in out.iterdir())})
     else:
-        click.echo(out)
+        options.echo(out)

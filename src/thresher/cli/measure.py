@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from thresher.cli import _options as options
+from thresher.cli._engine import Engine, engine
 from thresher.errors import StoreError, UnknownName
 
 if TYPE_CHECKING:
+    from thresher.compute.local import Mapper
     from thresher.core.method import Signal
     from thresher.core.pool import Pool
     from thresher.setting import Setting
@@ -24,22 +26,24 @@ if TYPE_CHECKING:
 @options.model
 @options.encoder
 @options.fields
+@options.allow_unconverged
 @options.reading
 @click.option("--shard", metavar="I/N", help="Every N-th part from the I-th, beside other processes: 1/4 to 4/4.")
 @click.option("--join", is_flag=True, help="Join what the shards left; an error where a part is missing.")
+@engine
 @options.store
 @options.as_json
 def command(
     signal: str, pool: str, targets: tuple[str, ...], model: str | None, encoder: str | None,
-    overrides: tuple[str, ...],
-    format_: str | None, group: str | None, skip_bad: bool, shard: str | None, join: bool, store: str | None,
-    as_json: bool,
+    overrides: tuple[str, ...], allow_unconverged: bool,
+    format_: str | None, group: str | None, skip_bad: bool, shard: str | None, join: bool, engine: Engine,
+    store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure SIGNAL for every row of POOL; `thresher methods` lists what uses which."""
     import numpy as np
 
     from thresher import pipeline
-    from thresher.compute.local import Local, progress_bar
+    from thresher.compute.local import progress_bar
     from thresher.setting import Setting, Sources
 
     wanted = _share(shard, join)
@@ -47,20 +51,20 @@ def command(
         pool=pool, target=targets, model=model, encoder=encoder, format=format_, group=group, skip_bad=skip_bad
     )
     setting = Setting.open(sources, store=options.store_of(store))
-    built = _built(signal, setting, options.set_fields(overrides))
+    built = _built(signal, setting, options.set_fields(overrides, allow_unconverged))
     usable = built.usable(setting.pool)
-    rows = setting.pool if usable is None or usable.all() else setting.pool.take(np.flatnonzero(usable))
-    with progress_bar(len(rows), signal) as advance:
-        share = None if wanted is None else _Share(*wanted, advance)
+    rows = setting.pool if usable is None or usable.all() else setting.pool.without(np.flatnonzero(~usable))
+    with progress_bar(len(rows), signal, shown=options.bars()) as advance:
+        share = None if wanted is None else _Share(*wanted, engine.mapper(advance))
         if share is not None:
             left = pipeline.measure_shard(built, rows, setting.target, store=setting.store, mapper=share)
         else:
-            mapper = _Nothing() if join else Local(advance)
+            mapper = _Nothing() if join else engine.mapper(advance)
             found = pipeline.measure(built, rows, setting.target, store=setting.store, mapper=mapper)
     if share is not None:
         done = {"signal": signal, "shard": shard, "parts": len(share.done), "finished_before": not left}
         text = "was measured before" if not left else f"{len(share.done)} parts; join when all shards are done (--join)"
-        options.print_json(done) if as_json else click.echo(f"{signal}, shard {shard}: {text}")
+        options.print_json(done) if as_json else options.echo(f"{signal}, shard {shard}: {text}")
         return
     key = setting.store.key(built, **found.manifest["inputs"])
     about = {"key": key, "folder": str(setting.store.root / key), "rows": len(rows),
@@ -69,7 +73,7 @@ def command(
     if as_json:
         options.print_json(about)
     else:
-        click.echo(
+        options.echo(
             f"{signal}: {about['shape']} in {about['folder']} ({about['flops']:.3g} FLOPs, {about['seconds']:.1f} s)"
         )
 
@@ -108,19 +112,21 @@ def _share(text: str | None, join: bool) -> tuple[int, int] | None:
 
 
 class _Share:
-    """A mapper that does every N-th part."""
+    """A mapper that does every N-th part, as another one does them all."""
 
-    def __init__(self, number: int, of: int, progress: Callable[[int, Pool], None]) -> None:
-        self.number, self.of, self.progress = number, of, progress
+    def __init__(self, number: int, of: int, mapper: Mapper) -> None:
+        self.number, self.of, self.mapper = number, of, mapper
         self.done: list[int] = []
 
     def map(self, fn: Callable[[int, Pool], None], parts: Iterable[tuple[int, Pool]]) -> None:
-        """Run `fn` over them in order."""
+        """Run `fn` over them."""
+        self.mapper.map(fn, self._own(parts))
+
+    def _own(self, parts: Iterable[tuple[int, Pool]]) -> Iterator[tuple[int, Pool]]:
         for i, part in parts:
             if i % self.of == self.number - 1:
-                fn(i, part)
+                yield i, part
                 self.done.append(i)
-                self.progress(i, part)
 
 
 class _Nothing:

@@ -19,4 +19,4 @@ def command(as_json: bool) -> None:
     width = max(len(method.name) for method in known)
     for method in known:
         needs = ", ".join(method.needs) or "nothing"
-        click.echo(f"{method.name:{width}}  needs {needs:15}  costs {method.cost:24}  {method.paper}")
+        options.echo(f"{method.name:{width}}  needs {needs:15}  costs {method.cost:24}  {method.paper}")

@@ -48,6 +48,7 @@ def command(
 ) -> None:  # fmt: skip
     """What to do with POOL, target, model and budget: which method and scorer, on how many rows, or nothing at all."""
     from thresher import planner
+    from thresher.cli import _plans
     from thresher.planning import results
     from thresher.planning.recommendation import to_dict
     from thresher.setting import Setting, Sources
@@ -76,7 +77,8 @@ def command(
         options.print_json({**documents[0], "plans": documents} if len(documents) > 1 else documents[0])
         return
     for target, one in found:
-        _show(target if each_target else "", one)
+        job, whose = one.ask.job, f"{target}: " if each_target and target else ""
+        _plans.show(to_dict(one), f"{whose}{job.pool}, {job.model}, {one.ask.budget}")
 
 
 def _pilot(setting: Setting, share: str, budgets: tuple[str, ...], names: list[str], task: Path | None) -> Pilot:
@@ -96,42 +98,5 @@ def _pilot(setting: Setting, share: str, budgets: tuple[str, ...], names: list[s
     smallest = min(budgets, key=lambda text: Budget.parse(text, len(setting.pool)).amount)
     return pilot(
         setting, part, smallest, names=names, task=None if task is None else Task.read(task),
-        say=lambda line: click.echo(line, err=True),
-    )  # fmt: skip
-
-
-def _show(target: str, made: Plan) -> None:
-    """The recommendation, the best of each method, and what would change it."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from thresher.planning.recommendation import to_dict
-
-    said, out = to_dict(made), options.console()
-    title = f"{target + ': ' if target else ''}{made.ask.job.pool}, {made.ask.job.model}, {made.ask.budget}"
-    table = Table(title=Text(title), box=box.SIMPLE)
-    unit = "utility" if made.predictor.unit == "utility" else made.predictor.unit
-    for name in ("method", "rows", "choosing", "training", "hours", "$", f"expected {unit}", "from"):
-        table.add_column(name, no_wrap=name == "method")
-    for line in said["best_of_each"]:
-        table.add_row(*map(Text, _cells(line)))
-    out.print(table)
-    out.print(Text(str(said["reason"])))
-    for sentence in said["would_change"]:
-        out.print(Text(f"- {sentence}"))
-    for note in said["notes"]:
-        out.print(Text(f"note: {note}"))
-    for one in said["not_usable"]:
-        out.print(Text(f"not priced: {one['method']}: {one['why']}"))
-
-
-def _cells(line: dict) -> tuple[str, ...]:
-    name = f"{line['method']} ({line['scorer']})" if line["scorer"] else line["method"]
-    money = "" if line["usd"] is None else f"{line['usd']:.3g}"
-    score = f"{line['score']:.3g} ({line['low']:.3g} to {line['high']:.3g})"
-    return (
-        name, f"{line['rows']:,} ({100 * line['fraction']:.3g} %)", f"{line['selection_flops']:.3g}",
-        f"{line['training_flops']:.3g}", "" if line["hours"] is None else f"{line['hours']:.3g}", money,
-        score if line["affordable"] else f"{score}; over budget", line["basis"],
+        say=lambda line: options.echo(line, err=True),
     )  # fmt: skip

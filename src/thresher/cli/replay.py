@@ -64,7 +64,7 @@ def command(
     if as_json:
         options.print_json({"same_rows": True, "same_scores": same, "out": str(out)})
     else:
-        click.echo(
+        options.echo(
             f"the same {new['chosen']['rows']:,} rows"
             + ("" if same else "; scores differ in their last bits")
             + f"; wrote {out}"

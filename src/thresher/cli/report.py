@@ -25,4 +25,4 @@ def command(
     if as_json:
         options.print_json({"report": str(path)})
     else:
-        click.echo(path)
+        options.echo(path)

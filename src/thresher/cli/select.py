@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from thresher.cli import _options as options
+from thresher.cli._engine import Engine, engine
 
 
 @click.command(name="select")
@@ -23,6 +24,7 @@ from thresher.cli import _options as options
 @click.option("--out", required=True, type=Path, metavar="DIR", help="The folder that is left.")
 @options.recipe
 @options.fields
+@options.allow_unconverged
 @options.reading
 @click.option("--only", metavar="GROUP", multiple=True, help="Choose among this group's rows; several times for more.")
 @options.packing
@@ -30,19 +32,19 @@ from thresher.cli import _options as options
 @click.option("--hardware", metavar="NAME", help="For hours and dollars [the machine it runs on].")
 @click.option("--usd-per-hour", type=float, help="Your own price of that hardware.")
 @options.trust
+@engine
 @options.store
 @options.as_json
 def command(
     method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None,
-    encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...], format_: str | None,
-    group: str | None, skip_bad: bool, only: tuple[str, ...], pack: int | None, pack_at: str,
-    keep_target_rows: bool, hardware: str | None,
-    usd_per_hour: float | None, trust_remote_code: bool, store: str | None, as_json: bool,
+    encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...],
+    allow_unconverged: bool, format_: str | None, group: str | None, skip_bad: bool, only: tuple[str, ...],
+    pack: int | None, pack_at: str, keep_target_rows: bool, hardware: str | None, usd_per_hour: float | None,
+    trust_remote_code: bool, engine: Engine, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
     from thresher import choosing, methods
     from thresher.card import command_line
-    from thresher.compute.local import Local, progress_bar
     from thresher.setting import Setting, Sources
 
     methods.get(method)
@@ -53,10 +55,11 @@ def command(
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
     setting = Setting.open(sources, store=options.store_of(store), recipe=options.read_recipe(recipe))
-    with progress_bar(len(setting.pool), method) as advance:
+    with engine.shown(len(setting.pool), method) as mapper:
         choice = choosing.choose(
-            setting, method, budget, seed=seed, overrides=options.set_fields(overrides), mapper=Local(advance)
-        )
+            setting, method, budget, seed=seed, mapper=mapper,
+            overrides=options.set_fields(overrides, allow_unconverged),
+        )  # fmt: skip
     card = choosing.write(choice, out, command=command_line())
     if as_json:
         options.print_json(card)
@@ -67,22 +70,22 @@ def command(
 def _show(card: dict, out: Path) -> None:
     budget, chosen, cost = card["budget"], card["chosen"], card["cost"]
     tokens = "" if chosen["tokens"] is None else f", {chosen['tokens']:,} tokens"
-    click.echo(
+    options.echo(
         f"{card['method']}: {chosen['rows']:,} of {card['pool']['rows']:,} rows of {card['pool']['name']}{tokens}"
     )
-    click.echo(
+    options.echo(
         f"read as {card['pool']['format']}"
         + (f"; {card['pool']['skipped']} rows skipped" if card["pool"]["skipped"] else "")
     )
-    click.echo(
+    options.echo(
         f"budget {budget['asked']}: selection {budget['selection']:.4g}, training {budget['training']:.4g}, "
         f"unspent {budget['unspent']:.4g} {budget['unit']}"
     )
-    click.echo(
+    options.echo(
         f"choosing cost {cost['measured']['selection_flops']:.3g} FLOPs and "
         f"{cost['measured']['selection_seconds']:.1f} s; training on it will cost "
         f"{cost['estimated']['training_flops']:.3g} FLOPs"
     )
     for reason, count in card["left_out"].items():
-        click.echo(f"{count} rows left out: {reason}")
-    click.echo(f"wrote {out}")
+        options.echo(f"{count} rows left out: {reason}")
+    options.echo(f"wrote {out}")

@@ -20,6 +20,7 @@ from thresher.cli import _options as options
 @click.option(
     "--recipe", "recipes", metavar="R.yaml", type=Path, multiple=True, help="One for all stages, or one for each."
 )
+@click.option("--report-to", metavar="T", help="Trackers: tensorboard, wandb, mlflow; several with commas [none].")
 @click.option("--vocabulary-from", metavar="POOL", help="The pool a scratch tokenizer is trained on [the first DATA].")
 @options.reading
 @options.seed
@@ -27,9 +28,9 @@ from thresher.cli import _options as options
 @options.store
 @options.as_json
 def command(
-    data: tuple[str, ...], model: str, out: Path, recipes: tuple[Path, ...], vocabulary_from: str | None,
-    format_: str | None, group: str | None, skip_bad: bool, seed: int, trust_remote_code: bool, store: str | None,
-    as_json: bool,
+    data: tuple[str, ...], model: str, out: Path, recipes: tuple[Path, ...], report_to: str | None,
+    vocabulary_from: str | None, format_: str | None, group: str | None, skip_bad: bool, seed: int,
+    trust_remote_code: bool, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Fine-tune; several DATA are stages in turn (a warm-up, then the target). A folder of `select` will do."""
     from thresher.data.read import load_pool
@@ -42,6 +43,8 @@ def command(
         raise RecipeError(f"{len(recipes)} recipes for {len(data)} stages. Give one for all, or one for each.")
     root = options.store_of(store).root
     read = [Recipe.read(path) for path in recipes] or [Recipe()]
+    if report_to is not None:
+        read = [replace(recipe, report_to=report_to) for recipe in read]
     stages = [
         (
             load_pool(_rows(source), cache=root, format=format_, group=group, skip_bad=skip_bad),
@@ -51,13 +54,13 @@ def command(
     ]
     vocabulary = load_pool(vocabulary_from, cache=root) if vocabulary_from else stages[0][0]
     path = load.resolve(model, pool=vocabulary, cache=root, seed=seed, trust_remote_code=trust_remote_code)
-    receipt = train(path, stages, seed=seed, out=out, progress=not as_json)
+    receipt = train(path, stages, seed=seed, out=out, progress=not as_json and options.bars())
     if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
         return
     if as_json:
         options.print_json({"out": str(out), **receipt.to_dict()})
     else:
-        click.echo(
+        options.echo(
             f"trained {model} on {len(stages)} stage(s): {receipt.flops:.3g} FLOPs, "
             f"{receipt.seconds:.0f} s; wrote {out}"
         )

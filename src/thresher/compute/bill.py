@@ -11,6 +11,14 @@ from thresher.core.pool import Pool
 
 def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
     """What measuring costs; a signal that several are computed from is billed once."""
+    found = measured_by(signals, pool, target)
+    return Cost.total(signal.cost(signal.sizes(rows, near)) for signal, rows, near in found)
+
+
+def measured_by(
+    signals: Iterable[Signal], pool: Pool, target: Pool | None
+) -> list[tuple[Signal, Pool, Pool | None]]:
+    """Every signal that is measured for these, its own inner ones with it, once; over which rows, near which."""
     distinct: list[tuple[Signal, Pool, Pool | None]] = []
     for signal in signals:
         one: Signal | None = signal
@@ -21,7 +29,7 @@ def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost
             if one.inner_over == "target" and target is not None:
                 rows, near = target, None
             one = one.inner()
-    return Cost.total(signal.cost(signal.sizes(rows, near)) for signal, rows, near in distinct)
+    return distinct
 
 
 def charged_flops(receipts: Iterable[Receipt], *, uses: int = 1) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from thresher.core.pool import Pool
 
@@ -18,6 +18,15 @@ class Mapper(Protocol):
 
     def map(self, fn: Work, parts: Iterable[tuple[int, Pool]]) -> None:
         """Run `fn` over all parts; its exceptions reach the caller."""
+        ...
+
+
+@runtime_checkable
+class Placer(Protocol):
+    """A mapper that also runs whole jobs side by side, each on a slot of its own."""
+
+    def each(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """(item, fn(item)) as they finish."""
         ...
 
 
@@ -36,13 +45,13 @@ class Local:
 
 
 @contextmanager
-def progress_bar(rows: int, label: str) -> Iterator[Work]:
+def progress_bar(rows: int, label: str, *, shown: bool = True) -> Iterator[Work]:
     """A bar on stderr that advances by the rows of each part; for `Local(progress=...)`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(label, total=rows)
 
         def advance(i: int, part: Pool) -> None:

@@ -20,6 +20,8 @@ from thresher.core.cost import Receipt
 
 WorkKind = Literal["forward", "train", "generate", "cpu"]
 
+_share = 1.0
+
 _open_blocks: ContextVar[tuple[Block, ...]] = ContextVar("thresher_open_blocks", default=())
 
 
@@ -28,7 +30,7 @@ class Block:
 
     def __init__(self, stage: str, estimated_flops: float | int, kind: str) -> None:
         self.stage, self.estimated_flops, self.kind = stage, estimated_flops, kind
-        self.flops, self.tokens, self.peak_bytes = 0.0, 0, 0
+        self.flops, self.tokens, self.peak_bytes, self.halved = 0.0, 0, 0, 0
         self.memory_source = ""  # see memory.reset_peak
         self._started, self._cpu_started = time.perf_counter(), _cpu_seconds()
         self._spent: tuple[float, float] | None = None
@@ -36,6 +38,7 @@ class Block:
     def receipt(self) -> Receipt:
         """What was done so far; final once the block has ended."""
         seconds, cpu_seconds = self._spent or self._elapsed()
+        seconds *= _share
         return Receipt(
             stage=self.stage,
             estimated_flops=float(self.estimated_flops),
@@ -46,6 +49,7 @@ class Block:
             peak_bytes=max(self.peak_bytes, 0 if self._spent else memory.peak_bytes()),
             device=device_name(),
             kind=self.kind,
+            halved=self.halved,
         )
 
     def _elapsed(self) -> tuple[float, float]:
@@ -77,11 +81,22 @@ def block(stage: str, estimated_flops: float | int = 0.0, kind: WorkKind = "forw
         _note_peak((*around, new))
 
 
-def count(flops: float | int = 0.0, tokens: int | np.integer = 0) -> None:
-    """Add work that has really run, padding included, to every open block."""
+def has_share(share: float) -> None:
+    """Say that this process has a share of the machine (or of a device), beside others that do the same work.
+
+    Its seconds then count by that share: those of all together are the time that passed.
+    """
+    global _share
+    assert 0 < share <= 1, f"a share of the machine is above 0 and at most 1, got {share}"
+    _share = share
+
+
+def count(flops: float | int = 0.0, tokens: int | np.integer = 0, halved: int = 0) -> None:
+    """Add work that has really run, padding included, to every open block; and batches that had to be halved."""
     for one in _open_blocks.get():
         one.flops += float(flops)
         one.tokens += int(tokens)
+        one.halved += halved
 
 
 def device_name() -> str:

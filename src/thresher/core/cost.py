@@ -61,6 +61,7 @@ class Receipt:
     device: str = "cpu"
     kind: str = "forward"  # the kind of work, for calibration: forward, train, generate, cpu
     shared: bool = False  # paid for by an earlier command and read from the store
+    halved: int = 0  # batches that did not fit into memory and were read in two halves
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
@@ -86,4 +87,5 @@ class Receipt:
             peak_bytes=max((p.peak_bytes for p in parts), default=0),
             device=parts[0].device if parts else "cpu",
             kind=parts[0].kind if parts else "forward",
+            halved=sum(p.halved for p in parts),
         )

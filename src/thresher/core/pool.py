@@ -7,7 +7,7 @@ import json
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
+
+from thresher.core.views import Views
 
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.large_string()), ("extra", pa.large_string())])
 SCHEMA = pa.schema(
@@ -30,7 +32,8 @@ SCHEMA = pa.schema(
 that no template is put around."""
 
 Message = dict[str, Any]
-MANY_GAPS = 20_000  # views of a table cost some hundred bytes each; beyond this many a copy is cheaper
+RELEASED = 32  # batches of 2,048 rows, after which mapped pages go back
+MANY_GAPS, GAP_ROWS = 20_000, 10  # a view of a table costs a kilobyte; with so many, and so dense, a copy is cheaper
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ class Pool:
     format: str = "messages"  # what the file was read as
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
-    path: Path | None = None  # the Arrow file behind the table, when there is one
+    path: Path | None = None  # the Arrow file behind the table, when it is all of it
     _map: mmap.mmap | None = field(default=None, repr=False)
+    _views: Views | None = field(default=None, repr=False)  # which rows of which file, where it is some of them
 
     @classmethod
     def open(cls, path: Path) -> Pool:
@@ -94,10 +98,20 @@ class Pool:
         return cls(table, fingerprint_of(table), name=name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a path where there is one: workers map the same file."""
+        """Pickle as a path and rows of it where that is known: workers map the same file. Else as these rows alone."""
+        views = self._viewed()
+        if views is not None:
+            return _reopened, (views, self.fingerprint, self.name, self.notes)
+        rows = pa.BufferOutputStream()  # Arrow's own pickle would take along what a slice leaves out
+        with pa.ipc.new_stream(rows, self.table.schema) as writer:
+            writer.write_table(self.table)
+        about = (self.fingerprint, self.name, self.format, self.skipped, self.notes)
+        return _received, (rows.getvalue().to_pybytes(), *about)
+
+    def _viewed(self) -> Views | None:
         if self.path is not None:
-            return Pool.open, (self.path,)
-        return Pool, (self.table, self.fingerprint, self.name, self.format, self.skipped, self.notes)
+            return Views(self.path.absolute(), np.array([[0, len(self)]]))
+        return self._views
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -118,23 +132,30 @@ class Pool:
 
     def messages(self) -> Iterator[list[Message]]:
         """Each row's turns in order, as chat templates take them."""
-        for batch in self.table.select(["messages"]).to_batches(max_chunksize=2048):
-            for row in batch.column(0).to_pylist():
+        for column in self._column("messages"):
+            for row in column.to_pylist():
                 yield [unpack(message) for message in row]
 
     def origin(self) -> Iterator[dict[str, Any]]:
         """Each row as the user wrote it."""
-        for batch in self.table.select(["origin"]).to_batches(max_chunksize=2048):
-            for text in batch.column(0).to_pylist():
+        for column in self._column("origin"):
+            for text in column.to_pylist():
                 yield json.loads(text)
 
     def origin_hash(self) -> str:
         """Of the user's own columns, which may change while the fingerprint stays."""
         digest = hashlib.sha256()
-        for batch in self.table.select(["origin"]).to_batches(max_chunksize=2048):
-            for text in batch.column(0).to_pylist():
+        for column in self._column("origin"):
+            for text in column.to_pylist():
                 digest.update(f"{text}\0".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+    def _column(self, name: str) -> Iterator[pa.Array]:
+        """Some rows of a column at a time; now and then the pages read so far are given back."""
+        for number, batch in enumerate(self.table.select([name]).to_batches(max_chunksize=2048), start=1):
+            yield batch.column(0)
+            if number % RELEASED == 0:
+                self.release()
 
     def prompt(self) -> list[str]:
         """(n,) everything before the last answer, one turn a line."""
@@ -152,19 +173,20 @@ class Pool:
         """These rows, in this order."""
         index = np.asarray(index, dtype=np.int64)
         sign = hashlib.sha256(self.fingerprint.encode() + index.tobytes()).hexdigest()
-        return replace(self, table=self._rows(index), fingerprint=sign, path=None, _map=None)
+        return replace(self, table=self._rows(index), fingerprint=sign, path=None, _map=None, _views=None)
 
     def without(self, rows: Iterable[int]) -> Pool:
         """All rows but these, in order; what stays is not copied unless very many rows go."""
         gone = np.unique(np.fromiter(rows, dtype=np.int64))
         kept = np.setdiff1d(np.arange(len(self)), gone)
-        if len(gone) > MANY_GAPS:
+        if len(gone) > max(MANY_GAPS, len(self) // GAP_ROWS):
             return self.take(kept)
         edges = np.concatenate([[-1], gone, [len(self)]])
-        views = [self.table.slice(a + 1, b - a - 1) for a, b in pairwise(edges) if b - a > 1]
-        table = pa.concat_tables(views) if views else self.table.slice(0, 0)
+        runs = [(a + 1, b) for a, b in pairwise(edges) if b - a > 1]
+        table = pa.concat_tables(self.table.slice(a, b - a) for a, b in runs) if runs else self.table.slice(0, 0)
         sign = hashlib.sha256(self.fingerprint.encode() + kept.tobytes()).hexdigest()
-        return replace(self, table=table, fingerprint=sign, path=None)
+        viewed = Views(self.path.absolute(), np.array(runs)) if self.path is not None and runs else None
+        return replace(self, table=table, fingerprint=sign, path=None, _views=viewed)
 
     def _rows(self, index: Int[np.ndarray, " k"]) -> pa.Table:
         """Rows batch by batch, giving pages back between batches: Arrow's own take joins all batches first.
@@ -194,7 +216,9 @@ class Pool:
     def slice(self, start: int, stop: int) -> Pool:
         """Rows start to stop, without a copy."""
         sign = hashlib.sha256(f"{self.fingerprint}[{start}:{stop}]".encode()).hexdigest()
-        return replace(self, table=self.table.slice(start, stop - start), fingerprint=sign, path=None, _map=None)
+        viewed = self._viewed()
+        views = None if viewed is None else viewed.slice(start, stop)
+        return replace(self, table=self.table.slice(start, stop - start), fingerprint=sign, path=None, _views=views)
 
     def parts(self, size: int) -> Iterator[tuple[int, Pool]]:
         """(number, rows) for consecutive parts; pages of a finished part are given back to the system."""
@@ -206,6 +230,27 @@ class Pool:
         """Give the mapped pages back; they are read again when needed."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
+
+
+@lru_cache(maxsize=2)
+def _open_once(path: Path) -> Pool:
+    return Pool.open(path)
+
+
+def _reopened(views: Views, fingerprint: str, name: str, notes: tuple[str, ...]) -> Pool:
+    """Rows of a file that another process named; the file is mapped once."""
+    whole = _open_once(views.path)
+    runs = [whole.table.slice(start, stop - start) for start, stop in views.rows.tolist()]
+    table = pa.concat_tables(runs) if runs else whole.table.slice(0, 0)
+    path = views.path if table.num_rows == len(whole) else None
+    return replace(
+        whole, table=table, fingerprint=fingerprint, name=name, notes=notes, path=path,
+        _views=None if path is not None else views,
+    )  # fmt: skip
+
+
+def _received(rows: bytes, *about: Any) -> Pool:
+    return Pool(pa.ipc.open_stream(rows).read_all(), *about)
 
 
 def pack(message: Message) -> dict[str, str | None]:

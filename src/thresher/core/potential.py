@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from thresher.errors import FieldError, Unconverged
+
 Vector = Float[np.ndarray, " q"]
 LEAST = 1e-30  # of a target row's mass over its share: rows that receive nothing rise by 69 epsilon, not without end
 
@@ -38,6 +40,37 @@ class Sums:
         received = a * self.received + b * other.received
         total = float(a * self.total + b * other.total)
         return Sums(received, total, self.log_mean + other.log_mean, shift)
+
+
+def check_numbers(*, omega: float, max_sweeps: int, **positive: float | None) -> None:
+    """Whether a transport problem can be solved with these numbers, in whatever unit; None is a term left out.
+
+    Raises:
+        FieldError: one of them is not possible.
+    """
+    for name, value in positive.items():
+        if value is not None and not value > 0:
+            raise FieldError(f"{name} must be above 0, and is {value}.")
+    if not 0 < omega < 2:
+        raise FieldError(f"omega must lie between 0 and 2, and is {omega}: beyond, the passes diverge.")
+    if max_sweeps < 1:
+        raise FieldError(f"max_sweeps must be at least 1, and is {max_sweeps}.")
+
+
+def require_converged(error: float, passes: int, *, tolerance: float, epsilon: str) -> None:
+    """Pass, if the tolerance was met.
+
+    Raises:
+        Unconverged: it was not: what was reached, and what to change.
+    """
+    if error <= tolerance:
+        return
+    raise Unconverged(
+        f"the transport's masses are still off by {error:.3g} after {passes:,} passes, and the tolerance is "
+        f"{tolerance:g}: the rows' order cannot be trusted. Take a larger epsilon (now {epsilon}), more passes "
+        "(max_sweeps) or a looser tolerance; --allow-unconverged, in a recipe `set: {allow_unconverged: true}`, takes "
+        "it as it is, and the card says so."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

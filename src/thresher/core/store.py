@@ -3,13 +3,15 @@
     store/loss-3f2a9c…/values.npy, manifest.json     done
     store/loss-3f2a9c….part/000013.npy, own/          running, or interrupted
 
-Parts are written beside their place and renamed into it; a folder loses its `.part` only when it is whole.
+Parts are written beside their place and renamed into it; a folder loses its `.part` only when it is whole. Every part,
+the joined values and both kinds of JSON carry a checksum: what was damaged since is named and measured again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,11 +22,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from thresher.core import checksum, events
 from thresher.core.cost import Receipt
+from thresher.core.disk import write_bytes, writing
 from thresher.core.method import Selector, Signal, describe
-from thresher.errors import StoreError
+from thresher.core.sound import fault_of, fault_of_part, join_parts
 
 Manifest = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -41,8 +46,9 @@ class Store:
         return f"{about['name']}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
     def has(self, key: str) -> bool:
-        """Whether a key is finished."""
-        return (self.root / key / "manifest.json").exists()
+        """Whether a key is finished and undamaged."""
+        folder = self.root / key
+        return (folder / "manifest.json").exists() and fault_of(folder) is None
 
     def read(self, key: str) -> np.ndarray:
         """(n, ...) the values, memory-mapped."""
@@ -60,6 +66,10 @@ class Store:
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / "locks" / f"{key}.lock"):
                 if not self.has(key):
+                    self._reopen(key)
+                    if (folder / "manifest.json").exists() and fault_of(folder) is None:
+                        self._finish(key)  # it was killed while it was being sealed
+                if not self.has(key):
                     (folder / "own").mkdir(parents=True, exist_ok=True)
                 yield folder
 
@@ -76,8 +86,16 @@ class Store:
         return done if done.exists() else self.root / f"{key}.part" / "own"
 
     def parts_done(self, key: str) -> set[int]:
-        """Numbers of the parts that need not be measured again."""
-        return {int(path.stem) for path in (self.root / f"{key}.part").glob("[0-9]*.json")}
+        """Numbers of the parts that need not be measured again; a damaged one is named and taken away."""
+        done = set()
+        for about in sorted((self.root / f"{key}.part").glob("[0-9]*.json")):
+            fault = fault_of_part(about)
+            if fault is None:
+                done.add(int(about.stem))
+            else:
+                log.warning("%s: part %s is damaged (%s) and is measured again", key, about.stem, fault)
+                about.unlink(missing_ok=True)
+        return done
 
     def write_part(self, key: str, i: int, values: np.ndarray, receipt: Receipt) -> None:
         """One part, whole or not at all; its receipt last, which is what marks it done."""
@@ -86,10 +104,12 @@ class Store:
             temporary = folder / f".{i:06d}.{os.getpid()}.tmp.npy"
             try:
                 np.save(temporary, values, allow_pickle=False)
+                about = checksum.signed({**receipt.to_dict(), "values": checksum.of_file(temporary)})
                 os.replace(temporary, folder / f"{i:06d}.npy")
             finally:
                 temporary.unlink(missing_ok=True)
-            write_bytes(folder / f"{i:06d}.json", json.dumps(receipt.to_dict()).encode())
+            write_bytes(folder / f"{i:06d}.json", json.dumps(about).encode())
+        events.emit("part written", key=key, part=i, rows=len(values), seconds=receipt.seconds, flops=receipt.flops)
 
     def note(self, key: str, name: str, values: dict[str, Any]) -> None:
         """A small fact about an unfinished measurement, kept over a restart."""
@@ -106,26 +126,44 @@ class Store:
         return [Receipt.from_dict(json.loads(path.read_text())) for path in paths]
 
     def seal(self, key: str, manifest: Manifest) -> np.ndarray:
-        """Join the parts, write the manifest, take `.part` away."""
+        """Join the parts, write the manifest, take `.part` away.
+
+        Raises:
+            StoreError: a part was damaged after it was written.
+        """
         folder = self.root / f"{key}.part"
         with writing(folder):
-            paths = sorted(folder.glob("[0-9]*.npy"))
-            first = np.load(paths[0])
-            shape = (sum(len(np.load(path, mmap_mode="r")) for path in paths), *first.shape[1:])
-            joined = np.lib.format.open_memmap(folder / "values.npy.tmp", "w+", first.dtype, shape)
-            start = 0
-            for path in paths:
-                part = np.load(path)  # one at a time: a map of each would stay resident
-                joined[start : start + len(part)] = part
-                start += len(part)
-            joined.flush()
-            del joined
-            os.replace(folder / "values.npy.tmp", folder / "values.npy")
-            write_bytes(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-            for path in [*folder.glob("[0-9]*.*"), *folder.glob("note-*.json"), folder / "part_size"]:
-                path.unlink(missing_ok=True)
-            os.replace(folder, self.root / key)
+            sums = {"values": join_parts(key, folder)}
+            notes = {path.stem.removeprefix("note-"): json.loads(path.read_text()) for path in _notes(folder)}
+            whole = checksum.signed({**manifest, "notes": notes, "sums": sums})
+            write_bytes(folder / "manifest.json", json.dumps(whole, indent=1, ensure_ascii=False).encode())
+            self._finish(key)
+        events.emit("measured", key=key, rows=manifest.get("rows"), receipt=manifest.get("receipt"))
         return self.read(key)
+
+    def _finish(self, key: str) -> None:
+        """What a manifest is written for needs its parts no more."""
+        folder = self.root / f"{key}.part"
+        for path in [*folder.glob("[0-9]*.*"), *_notes(folder), folder / "part_size"]:
+            path.unlink(missing_ok=True)
+        os.replace(folder, self.root / key)
+
+    def _reopen(self, key: str) -> None:
+        """A damaged measurement becomes an unfinished one: its own folder and what preparing cost are kept."""
+        folder, part = self.root / key, self.root / f"{key}.part"
+        if not folder.exists():
+            return
+        fault = fault_of(folder) or "no manifest.json"
+        log.warning("%s is damaged (%s) and is measured again", key, fault)
+        if fault.startswith("values"):
+            for name, values in self.manifest(key).get("notes", {}).items():
+                write_bytes(folder / f"note-{name}.json", json.dumps(values).encode())
+            shutil.rmtree(part, ignore_errors=True)
+            os.replace(folder, part)
+            for name in ("values.npy", "manifest.json"):
+                (part / name).unlink(missing_ok=True)
+        else:  # nothing says what preparing cost: it is done again, and paid for again
+            shutil.rmtree(folder)
 
     def drop(self, key: str) -> None:
         """Forget a measurement."""
@@ -133,32 +171,5 @@ class Store:
         shutil.rmtree(self.root / f"{key}.part", ignore_errors=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """A file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk says into one clear sentence.
-
-    Raises:
-        StoreError: the disk is full, or the folder cannot be written to.
-        OSError: any other fault of the file system, as it is.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (28, 30, 13, 122):  # full, read-only, not permitted, over quota
-            raise
-        raise StoreError(
-            f"cannot write {path}: {error.strerror}. What was finished is kept; free some room or name another folder "
-            "(--store, --out), and run the same command again to go on."
-        ) from error
+def _notes(folder: Path) -> list[Path]:
+    return sorted(folder.glob("note-*.json"))

@@ -84,11 +84,49 @@ def join(
     )
 
 
-def encode(pool: Pool, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 2048) -> Encoded:
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """How many tokens n rows have, without the tokens: of pools too large to hold them. As `Encoded` says it."""
+
+    length: Int[np.ndarray, " n"]
+    answer: Int[np.ndarray, " n"]
+    cut: Int[np.ndarray, " n"]
+    template: str
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def lengths(self) -> Int[np.ndarray, " n"]:
+        """Tokens of each row."""
+        return self.length
+
+    def answer_tokens(self) -> Int[np.ndarray, " n"]:
+        """Tokens of each row that are trained on and can be predicted."""
+        return self.answer
+
+
+def count(pool: Pool, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 2048) -> Counted:
+    """As `encode`, part by part, keeping the numbers only: 24 bytes a row.
+
+    Raises:
+        RowError: the template refuses a row, or its answers cannot be found in what the template renders.
+    """
+    found = np.zeros((3, len(pool)), np.int64)
+    start, template = 0, Template.of(tokenizer).described()
+    for _, part in pool.parts(4 * ROWS_AT_ONCE):
+        rows = encode(part, tokenizer, max_tokens, first=start + 1)
+        found[:, start : start + len(part)] = rows.lengths(), rows.answer_tokens(), rows.cut
+        start += len(part)
+    return Counted(*found, template)
+
+
+def encode(
+    pool: Pool, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 2048, *, first: int = 1
+) -> Encoded:
     """Tokenise every row; rows longer than `max_tokens` lose their right end, and `cut` says how much.
 
     A row may come out without a trained token (an empty answer, or a prompt that fills the window):
-    `answer_tokens()` is 0 there, and the caller lists it.
+    `answer_tokens()` is 0 there, and the caller lists it. `first` is the number of the first row, for errors.
 
     Raises:
         RowError: the template refuses a row, or its answers cannot be found in what the template renders.
@@ -97,7 +135,7 @@ def encode(pool: Pool, tokenizer: PreTrainedTokenizerBase, max_tokens: int = 204
     ids: list[np.ndarray] = []
     trained: list[np.ndarray] = []
     cut: list[int] = []
-    for texts, spans in _rendered(pool, template):
+    for texts, spans in _rendered(pool, template, first):
         for text, found, row_spans in zip(texts, _tokenise(tokenizer, texts), spans, strict=True):
             tokens = np.asarray(found.ids, dtype=np.int32)
             mask = np.zeros(len(tokens), dtype=bool)
@@ -141,11 +179,11 @@ def answer_opening(tokenizer: PreTrainedTokenizerBase, *, marker: bool) -> list[
     return begin + list(_tokenise(tokenizer, [opened[same:]])[0].ids)
 
 
-def _rendered(pool: Pool, template: Template) -> Iterator[tuple[list[str], list[list[Span]]]]:
+def _rendered(pool: Pool, template: Template, first: int) -> Iterator[tuple[list[str], list[list[Span]]]]:
     """Rows as texts with their trained spans, some rows at a time."""
     rows = enumerate(zip(pool.table["id"].to_pylist(), pool.messages(), strict=True))
     while some := list(islice(rows, ROWS_AT_ONCE)):
-        names = [(pool.name, i + 1, name) for i, (name, _) in some]
+        names = [(pool.name, i + first, name) for i, (name, _) in some]
         pairs = template.rows([messages for _, (_, messages) in some], names)
         yield [text for text, _ in pairs], [spans for _, spans in pairs]
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from thresher.core.pool import Pool
 from thresher.data.duplicates import Overlap, Repeats, repeats, rows_also_in
 
 if TYPE_CHECKING:
-    from thresher.data.chat import Encoded
+    from thresher.data.chat import Counted, Encoded
 
 __all__ = ["check", "rows_also_in"]
 SHOWN = 20  # examples of each finding
 
 
-def check(pool: Pool, target: Pool | None = None, encoded: Encoded | None = None) -> dict[str, Any]:
+def check(pool: Pool, target: Pool | None = None, encoded: Encoded | Counted | None = None) -> dict[str, Any]:
     """The findings of `thresher check`, under the keys scripts rely on.
 
     Args:
@@ -42,7 +42,7 @@ def check(pool: Pool, target: Pool | None = None, encoded: Encoded | None = None
     }
 
 
-def _untrainable(pool: Pool, encoded: Encoded | None) -> list[str]:
+def _untrainable(pool: Pool, encoded: Encoded | Counted | None) -> list[str]:
     """Ids of the rows that leave nothing to train on."""
     if encoded is not None:
         rows = np.flatnonzero(encoded.answer_tokens() == 0)
@@ -58,8 +58,8 @@ def _says(turn: dict) -> bool:
 
 
 def _groups(pool: Pool) -> dict[str, int]:
-    counted = Counter(value for value in pool.table["group"].to_pylist() if value is not None)
-    return dict(sorted(counted.items()))
+    counted = pc.value_counts(pool.table["group"].drop_null())
+    return dict(sorted((value["values"].as_py(), value["counts"].as_py()) for value in counted))
 
 
 def _examples(pool: Pool, same: Repeats) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def _shared(pool: Pool, shared: Overlap | None) -> dict[str, Any]:
 
 
 def _problems(
-    pool: Pool, encoded: Encoded | None, untrainable: list[str], same: Repeats, shared: Overlap | None
+    pool: Pool, encoded: Encoded | Counted | None, untrainable: list[str], same: Repeats, shared: Overlap | None
 ) -> list[str]:
     """One sentence for each finding."""
     found = []

@@ -23,6 +23,7 @@ from thresher.core.store import write_bytes, writing
 from thresher.data.formats import pair_of
 
 FILE = "selected.jsonl"
+AT_ONCE = 20_000  # rows in memory
 
 
 def write_selected(pool: Pool, subset: Subset, out: Path) -> None:
@@ -83,10 +84,10 @@ def axolotl(format: str, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(pool: Pool, subset: Subset) -> Iterator[str]:
-    """The chosen rows' own JSON, a thousand at a time."""
+    """The chosen rows' own JSON, some at a time: each time every batch of the file is looked into."""
     index = repeated(subset)
-    for start in range(0, len(index), 1000):
-        yield from pool.take(index[start : start + 1000]).table["origin"].to_pylist()
+    for start in range(0, len(index), AT_ONCE):
+        yield from pool.take(index[start : start + AT_ONCE]).table["origin"].to_pylist()
 
 
 def repeated(subset: Subset) -> Int[np.ndarray, " m"]:

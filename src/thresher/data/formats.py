@@ -6,6 +6,7 @@ sharegpt           conversations: [{from, value}]
 prompt-completion  prompt and completion, or prompt and response, or question and answer
 text               text: trained on as it stands, no template around it
 classification     text and label, the label as the answer; never guessed, for the text alone is a pool too
+columns            any columns, for the template of an evaluation task to read; never guessed, an answer is not needed
 """
 
 from __future__ import annotations
@@ -114,6 +115,16 @@ def classification(row: Row) -> list[Message]:
     return [{"role": "user", "content": _answer(row, "text")}, {"role": "assistant", "content": str(label)}]
 
 
+def columns(row: Row) -> list[Message]:
+    """Whatever is there; prompt and answer where the row has them by a known name, else empty."""
+    asked = next((first for first, _ in PAIRS if isinstance(row.get(first), str)), "")
+    answered = next((second for _, second in PAIRS if isinstance(row.get(second), str)), "")
+    return [
+        {"role": "user", "content": row.get(asked, "")},
+        {"role": "assistant", "content": row.get(answered, "")},
+    ]
+
+
 FORMATS: dict[str, Callable[[Row], list[Message]]] = {
     "messages": messages,
     "sharegpt": sharegpt,
@@ -121,6 +132,7 @@ FORMATS: dict[str, Callable[[Row], list[Message]]] = {
     "prompt-completion": prompt_completion,
     "text": text,
     "classification": classification,
+    "columns": columns,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from thresher.core.answering import SECONDS, answers
 from thresher.data.records import ROWS, Chunk
 from thresher.errors import PoolError
 
@@ -44,7 +45,14 @@ def from_hub(source: str) -> tuple[Sequence[Path | bytes], Iterator[Chunk]]:
         raise PoolError(
             f"cannot read {source!r}. Write hub:owner/name:split, or hub:owner/name:config:split."
         )
+    from huggingface_hub import constants
+
     datasets = _datasets()
+    if not constants.is_offline_mode() and not answers("dataset", name):
+        raise PoolError(
+            f"{source} cannot be fetched: the hub does not answer ({SECONDS} s). With HF_HUB_OFFLINE=1 what was "
+            "fetched before is used; a file or folder needs no network."
+        )
     try:
         rows = datasets.load_dataset(name, *more[:-1], split=more[-1])
     except (OSError, ValueError, KeyError, RuntimeError) as error:

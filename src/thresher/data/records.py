@@ -1,7 +1,8 @@
 """Files to numbered records: lines of JSON, or rows that another format has already parsed.
 
 Lines are split on the newline byte only (U+2028 and its like are text), read in blocks, and bounded in
-length, so that neither a large file nor a gzip bomb fills the memory.
+length, and what a packed file may unpack to is bounded (`bounds`), so that neither a large file nor a gzip bomb fills
+the memory or the disk.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.data.bounds import Bounded, check_parquet
 from thresher.errors import PoolError, RowError
 
 BLOCK = 4 << 20  # bytes read at a time
@@ -150,7 +152,9 @@ def _parquet(file: io.BufferedReader, path: Path) -> Iterator[Chunk]:
     try:
         whole = pa.BufferReader(_whole(file, path)) if path.name.lower().endswith(".gz") else path
         first = 1
-        for batch in pq.ParquetFile(whole).iter_batches(batch_size=ROWS):
+        opened = pq.ParquetFile(whole)
+        check_parquet(opened.metadata, path)
+        for batch in opened.iter_batches(batch_size=ROWS):
             yield Chunk(first, list(enumerate(batch.to_pylist(), start=first)))
             first += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -173,7 +177,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
             yield file
         return
     try:
-        with gzip.open(path, "rb") as packed, io.BufferedReader(packed, BLOCK) as file:  # type: ignore[type-var]
+        with gzip.open(path, "rb") as packed, io.BufferedReader(Bounded(packed, path), BLOCK) as file:
             yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise PoolError(f"{path} is not a whole gzip file: {error}. Fetch it again.") from error

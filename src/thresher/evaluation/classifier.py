@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from thresher.core.pool import Pool
 from thresher.core.suggest import unknown
-from thresher.data.chat import prompt_ids
 from thresher.errors import TaskError
 from thresher.evaluation.judges import open_judge
 from thresher.evaluation.outcome import Outcome, mean_of
 from thresher.evaluation.task import Task
-from thresher.models.generate import generate
+from thresher.evaluation.writing import write
 from thresher.models.load import Opened
+from thresher.models.served import Served
 
-SHOWN = 3  # texts kept for the eye
 
+def score(opened: Opened | Served, task: Task, target: Pool) -> Outcome:
+    """Mean over prompts of the judge's probability that the continuation is of the class named.
 
-def score(opened: Opened, task: Task, target: Pool) -> Outcome:
-    """Mean over prompts of the judge's probability that the continuation is of the class named; greedy decoding.
-
-    A row of plain text is a prompt to be gone on with. One continuation a prompt: the expected maximum over many
-    sampled ones, which work on detoxification reports, is another measure.
+    A row of plain text is a prompt to be gone on with. The mean over a row's samples: the expected maximum over
+    many of them, which work on detoxification reports, is another measure.
 
     Raises:
         TaskError: a judge that cannot be opened, or that does not know the class.
@@ -31,12 +27,7 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
     judge = open_judge(task.judge, trust_pickle=task.trust_pickle)
     if task.judged not in judge.classes:
         raise TaskError(f"task {task.task}: " + unknown("class of the judge", task.judged, judge.classes))
-    heads = [row if row[-1]["role"] == "text" else row[:-1] for row in target.messages()]
-    prompts = prompt_ids(heads, opened.tokenizer, plain=task.format == "plain")
-    written = generate(opened, prompts, max_new_tokens=task.max_new_tokens, stop=list(task.stop))
-    values = judge.probability(written)[:, judge.classes.index(task.judged)]
-    examples = tuple(
-        {"written": text[:400], "judged": f"{value:.4f}"}
-        for text, value in list(zip(written, values, strict=True))[:SHOWN]
-    )
-    return mean_of(task.task, task.metric, np.asarray(values, np.float64), examples)
+    written = write(opened, task, target)
+    values = judge.probability(written.texts)[:, judge.classes.index(task.judged)]
+    examples = written.shown(judged=[f"{value:.4f}" for value in values])
+    return mean_of(task.task, task.metric, written.rows(values), examples, written.notes)

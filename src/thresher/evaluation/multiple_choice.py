@@ -1,47 +1,108 @@
-"""Multiple choice by likelihood: which choice would the model rather write?"""
+"""Multiple choice by likelihood: which choice would the model rather write?
+
+accuracy            the right choice has the highest log-likelihood after the prompt
+accuracy_token      ... the highest log-likelihood divided by its tokens
+accuracy_character  ... divided by its characters (lm-evaluation-harness's acc_norm)
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from jaxtyping import Float
 
 from thresher.core.pool import Pool
-from thresher.data.chat import prompt_ids
+from thresher.data.chat import Encoded
 from thresher.errors import TaskError
-from thresher.evaluation import plain
-from thresher.evaluation.outcome import Outcome, mean_of
+from thresher.evaluation import prompts
+from thresher.evaluation.outcome import Outcome, mean_of, together
 from thresher.evaluation.task import Task
 from thresher.models.load import Opened
 from thresher.models.loss import negative_log_likelihood, row_statistics
 
+MANY = 64  # different tokens looked up at one place
+
 
 def score(opened: Opened, task: Task, target: Pool) -> Outcome:
-    """Share of rows where the right choice has the highest log-likelihood after the prompt.
+    """Share of rows where the right choice is the likeliest.
 
     Raises:
         TaskError: a row without choices, or whose answer is none of them.
     """
-    references = [task.comparable(text) for text in task.references(target)]
     choices = _choices(task, target)
-    heads = prompt_ids([row[:-1] for row in target.messages()], opened.tokenizer, plain=task.format == "plain")
+    right = _right(task, target, choices)
     owner = np.repeat(np.arange(len(target)), [len(c) for c in choices])
-    rows = plain.followed(
-        [heads[i] for i in owner], [c for row in choices for c in row], opened.tokenizer, task.max_tokens
-    )
-    sums, counts = row_statistics(opened, rows, negative_log_likelihood)
-    likelihood = -sums if task.by == "sum" else -sums / np.maximum(counts, 1)
-    start, right = 0, np.zeros(len(target))
-    for i, (row, reference) in enumerate(zip(choices, references, strict=True)):
-        best = row[int(likelihood[start : start + len(row)].argmax())]
-        right[i] = task.comparable(best) == reference
-        start += len(row)
-        if reference not in map(task.comparable, row):
-            raise TaskError(f"task {task.task}: the answer {reference!r} of row {i + 1} is none of its choices {row}.")
-    return mean_of(task.task, task.metric, right)
+    texts = [choice for row in choices for choice in row]
+    turns = prompts.heads(task, target)
+    whole = prompts.followed(task, [turns[i] for i in owner], texts, opened.tokenizer)
+    rows, notes = prompts.fitted(task, whole, target, prompts.window_of(task, opened), owner)
+    if not rows.answer_tokens().all():
+        raise TaskError(f"task {task.task}: a choice has no token that can be predicted. Is one empty?")
+    likelihood, tokens = _likelihoods(opened, rows, owner)
+    length = {"accuracy": np.ones(len(texts)), "accuracy_token": tokens,
+              "accuracy_character": np.array([max(1, len(text)) for text in texts], np.float64)}  # fmt: skip
+    starts = np.concatenate([[0], np.cumsum([len(c) for c in choices])])
+    outcomes = []
+    for metric in task.named:
+        value = likelihood / length[metric]
+        best = [int(value[a:b].argmax()) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        hit = np.array([place in places for place, places in zip(best, right, strict=True)], np.float64)
+        shown = tuple(
+            {"written": row[place], "reference": row[min(places)]}
+            for row, place, places in zip(choices[:3], best, right, strict=False)
+        )
+        outcomes.append(mean_of(task.task, metric, hit, shown, tuple(notes)))
+    return together(outcomes)
+
+
+def _right(task: Task, target: Pool, choices: list[list[str]]) -> list[set[int]]:
+    """The places of each row's right choice.
+
+    Raises:
+        TaskError: the answer is none of the choices.
+    """
+    found = []
+    for number, (row, reference) in enumerate(zip(choices, task.references(target), strict=True), start=1):
+        if task.answer_is == "index":
+            places = {int(reference)} if reference.isdigit() and int(reference) < len(row) else set()
+        else:
+            wanted = task.comparable(reference)
+            places = {place for place, choice in enumerate(row) if task.comparable(choice) == wanted}
+        if not places:
+            raise TaskError(f"task {task.task}: the answer {reference!r} of row {number} is none of its choices {row}.")
+        found.append(places)
+    return found
+
+
+def _likelihoods(
+    opened: Opened, rows: Encoded, owner: np.ndarray
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Log-likelihood and tokens of each choice; where every choice is one token a prompt is read once for all of them.
+
+    Choices of one token stand at the same place behind the same tokens, whose prediction says all of them.
+    """
+    ids = [rows.row(i)[0] for i in range(len(rows))]
+    known = sorted({int(row[-1]) for row in ids})
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    of = np.searchsorted(first, np.arange(len(ids)), side="right") - 1  # which prompt each choice is of
+    same = all(np.array_equal(ids[i][:-1], ids[first[p]][:-1]) for i, p in enumerate(of))
+    if len(first) == len(ids) or not same or (rows.answer_tokens() != 1).any() or len(known) > MANY:
+        sums, counts = row_statistics(opened, rows, negative_log_likelihood)
+        return -sums, counts.astype(np.float64)
+    at = torch.tensor(known, device=opened.device)
+
+    def all_known(logits: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return logits.log_softmax(-1)[:, at]
+
+    found, _ = row_statistics(opened, rows.take(first), all_known)  # (prompts, known)
+    place = {token: i for i, token in enumerate(known)}
+    said = np.array([found[p, place[int(ids[i][-1])]] for i, p in enumerate(of)])
+    return said, np.ones(len(ids))
 
 
 def _choices(task: Task, target: Pool) -> list[list[str]]:
     if not isinstance(task.choices, str):
-        return [list(task.choices)] * len(target)
+        return [list(map(str, task.choices))] * len(target)
     found = [row.get(task.choices) for row in target.origin()]
     for number, row in enumerate(found, start=1):
         if not isinstance(row, list) or not row:

@@ -83,4 +83,4 @@ def rows_of(choice: Choice) -> Pool:
 def answer_tokens(choice: Choice) -> Int[np.ndarray, " n"]:
     """(n,) of every pool row, as the proxy reads it."""
     signal = next(signal for signal in choice.signals if isinstance(signal, Trajectory))
-    return load.encoded(signal.run.model, choice.setting.pool, signal.run.max_tokens).answer_tokens()
+    return load.counted(signal.run.model, choice.setting.pool, signal.run.max_tokens).answer_tokens()

@@ -72,7 +72,7 @@ def _space(choice: Choice, signal: GotD) -> Space:
     setting, rows = choice.setting, rows_of(choice)
     assert setting.target is not None, "got_d has a target"
     found = pipeline.measure(signal.of, rows, setting.target, store=setting.store)
-    near = signal.of.measure(signal.of.prepare(rows, setting.target, setting.store.own(found.key)), setting.target)
+    near = signal.of.measure(signal.of.prepare(rows, setting.target, setting.store.own(found.bottom)), setting.target)
     settings = replace(signal.settings(), rho=None)
     return Space(found.values, near, settings, bool(getattr(choice.selector, "highest", False)))
 

@@ -10,19 +10,22 @@ from jaxtyping import Int
 PADDING = 128  # padded tokens one batch may have: starting another costs about as much (75 tokens of a 135M model)
 
 
-def batches(lengths: Int[np.ndarray, " n"], token_budget: int) -> Iterator[Int[np.ndarray, " b"]]:
+def batches(
+    lengths: Int[np.ndarray, " n"], token_budget: int, *, padding: int = PADDING
+) -> Iterator[Int[np.ndarray, " b"]]:
     """Rows of each batch, longest first, ties by row number: rows times their longest stay within the budget.
 
-    A batch also ends where its padding would cost more than starting the next one. A row longer than the budget
-    is a batch of its own. Longest first, so that what does not fit into memory fails at once and not after an hour.
+    A batch also ends where its padding would cost more than starting the next one (`padding` tokens). A row longer
+    than the budget is a batch of its own. Longest first, so that what does not fit into memory fails at once and not
+    after an hour.
     """
     order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
         some = order[start : start + max(1, token_budget // longest)]
-        padding = np.cumsum(longest - lengths[some])
-        some = some[: max(1, int(np.searchsorted(padding, PADDING, side="right")))]
+        filled = np.cumsum(longest - lengths[some])
+        some = some[: max(1, int(np.searchsorted(filled, padding, side="right")))]
         yield some
         start += len(some)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32
+from safetensors.torch import load_model
 from transformers import AutoModel, PreTrainedTokenizerBase
 
 from thresher.compute import meter
@@ -18,6 +20,7 @@ from thresher.data.chat import Encoded, join
 from thresher.errors import ModelError
 from thresher.models import load
 from thresher.models.device import choose_device, choose_dtype
+from thresher.models.folder import trusted
 from thresher.models.hidden import TOKEN_BUDGET, Pooling, pooled
 from thresher.models.modules import Dense, Modules
 from thresher.models.quiet import quiet
@@ -38,12 +41,13 @@ class Encoder:
     dense: tuple[Dense, ...]  # the checkpoint's own layers after pooling
 
     def encode(
-        self, tokens: Encoded, pooling: Pooling, *, dense: bool = True, token_budget: int = TOKEN_BUDGET
-    ) -> Float32[np.ndarray, "b d"]:
+        self, tokens: Encoded, pooling: Pooling, *, dense: bool = True, token_budget: int = TOKEN_BUDGET,
+        fill: int | None = None,
+    ) -> Float32[np.ndarray, "b d"]:  # fmt: skip
         """One vector a row, not normalised."""
         out = pooled(
             self.model, tokens, pooling, pad_id=self.pad_id, architecture=self.architecture, device=self.device,
-            token_budget=token_budget,
+            token_budget=token_budget, fill=fill,
         )  # fmt: skip
         for layer in self.dense if dense else ():
             meter.count(flops=layer.flops(len(out)))
@@ -54,25 +58,41 @@ class Encoder:
 _open: OrderedDict[tuple, Encoder] = OrderedDict()
 
 
-def open_encoder(path: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
+def open_encoder(path: str, *, device: str = "auto", dtype: str = "auto", weights: str | None = None) -> Encoder:
     """The encoder of a resolved folder; the last one stays open.
+
+    Args:
+        path: the folder.
+        device: "auto", "cpu", "cuda".
+        dtype: "auto", or a precision.
+        weights: a file of tuned weights, as `training.contrast` leaves it, in the place of the folder's own.
+
+    Raises:
+        ModelError: it cannot be opened.
+    """  # noqa: DOC502
+    device = choose_device(device)
+    dtype = choose_dtype(dtype, device, architecture(path))
+    key = (path, device, dtype, encoder_hash(path), weights and (weights, Path(weights).stat().st_mtime_ns))
+    if key not in _open:
+        _open.clear()
+        with quiet():
+            opened = load_encoder(path, device, dtype)
+            if weights is not None:
+                load_model(opened.model, weights)
+            _open[key] = opened
+    return _open[key]
+
+
+def load_encoder(path: str, device: str, dtype: str) -> Encoder:
+    """An encoder of one's own, in evaluation mode, no gradients.
 
     Raises:
         ModelError: it cannot be opened.
     """
-    device = choose_device(device)
-    dtype = choose_dtype(dtype, device, architecture(path))
-    key = (path, device, dtype, encoder_hash(path))
-    if key not in _open:
-        _open.clear()
-        with quiet():
-            _open[key] = _load(path, device, dtype)
-    return _open[key]
-
-
-def _load(path: str, device: str, dtype: str) -> Encoder:
     try:
-        model = AutoModel.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
+        model = AutoModel.from_pretrained(
+            path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trusted(path)
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"cannot open the encoder {path}: {error}") from error
     if model.config.is_encoder_decoder:
@@ -123,6 +143,15 @@ def encoder_hash(path: str) -> str:
     """Sixty-four hex digits of all that decides a vector: weights, configuration, modules after pooling."""
     own = Modules.of(path).hash()
     return f"{load.weights_hash(path)[:48]}{own[:16]}" if own else load.weights_hash(path)
+
+
+@lru_cache(maxsize=8)
+def around(path: str) -> tuple[int, int]:
+    """Special tokens that the tokenizer puts before and after every text."""
+    found = load.open_tokenizer(path)(["a"], verbose=False).encodings
+    special = found[0].special_tokens_mask if found else []
+    own = [u for u, mark in enumerate(special) if not mark]
+    return (own[0], len(special) - 1 - own[-1]) if own else (0, 0)
 
 
 def tokenise(path: str, texts: list[str], max_tokens: int) -> Encoded:

@@ -19,6 +19,9 @@ from thresher.errors import ModelError
 from thresher.models.quiet import quiet
 
 ABOUT = "thresher.json"
+TRUSTED = "THRESHER_TRUSTED"  # folders, for worker processes; `check` sets it
+MOST_BYTES = 256 << 20  # of a tokenizer's or configuration's file; the largest in use have some 40 MB
+TEXTS = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -48,12 +51,10 @@ def check(folder: Path, *, trust_remote_code: bool = False) -> Path:
     config = folder / ("adapter_config.json" if is_adapter(folder) else "config.json")
     if not config.exists():
         raise ModelError(f"{folder} is not a model folder: it has no config.json. {ways()}")
-    if "auto_map" in read_json(config) and not trust_remote_code:
-        raise ModelError(
-            f"{folder} brings Python code of its own (auto_map in config.json), which would run on this machine "
-            "with all your rights. Read it, then pass --trust-remote-code, or use a model without."
-        )
-    if not any(folder.glob("*.safetensors")):
+    _check_base(folder, trust_remote_code)
+    _check_size(folder)
+    _check_code(folder, config.name, trust_remote_code)
+    if not any(folder.glob("adapter_model.safetensors" if is_adapter(folder) else "*.safetensors")):
         pickles = [
             path.name for pattern in PICKLES for path in folder.glob(pattern) if path.name != "training_args.bin"
         ]
@@ -64,6 +65,62 @@ def check(folder: Path, *, trust_remote_code: bool = False) -> Path:
             )
         raise ModelError(f"{folder} has no weights (*.safetensors). {ways()}")
     return folder
+
+
+def _check_base(folder: Path, trust: bool) -> None:
+    """Of an adapter, the model underneath, where it is a folder here.
+
+    Raises:
+        ModelError: it is an adapter itself, or cannot be opened safely.
+    """
+    if not is_adapter(folder) or not Path(base_of(folder)).is_dir():
+        return
+    base = Path(base_of(folder))
+    if is_adapter(base):
+        raise ModelError(f"{folder} is an adapter on {base}, which is an adapter itself. Merge one first.")
+    check(base, trust_remote_code=trust)
+
+
+def _check_size(folder: Path) -> None:
+    for path in sorted({path for pattern in TEXTS for path in folder.glob(pattern)}):
+        size = path.stat().st_size
+        if size > MOST_BYTES and not path.name.endswith(".index.json"):
+            raise ModelError(
+                f"{path} has {size:,} bytes, and no tokenizer or configuration has over {MOST_BYTES:,}. Reading it "
+                "would take many times that in memory: get the model's own file again."
+            )
+
+
+def _check_code(folder: Path, config: str, trust: bool) -> None:
+    for name in (config, "tokenizer_config.json"):
+        told = read_json(folder / name) if (folder / name).exists() else {}
+        if not isinstance(told, dict):
+            raise ModelError(f"{folder / name} must hold an object, and holds a {type(told).__name__}.")
+        if "auto_map" in told and not trust:
+            raise ModelError(
+                f"{folder} brings Python code of its own (auto_map in {name}), which would run on this machine "
+                "with all your rights. Read it, then pass --trust-remote-code, or use a model without."
+            )
+        if "auto_map" in told:
+            os.environ[TRUSTED] = os.pathsep.join({*os.environ.get(TRUSTED, "").split(os.pathsep), str(folder)} - {""})
+
+
+def trusted(path: Path | str) -> bool:
+    """Whether the user let a folder run code of its own: in this process, or in the one that started it."""
+    return str(path) in os.environ.get(TRUSTED, "").split(os.pathsep)
+
+
+def base_of(adapter: Path) -> str:
+    """The model that an adapter was trained on: a folder or a hub name.
+
+    Raises:
+        ModelError: its configuration does not say.
+    """
+    told = read_json(adapter / "adapter_config.json")
+    base = told.get("base_model_name_or_path") if isinstance(told, dict) else None
+    if not isinstance(base, str) or not base:
+        raise ModelError(f"{adapter}/adapter_config.json does not say its base_model_name_or_path.")
+    return base
 
 
 def is_adapter(folder: Path) -> bool:
@@ -79,7 +136,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"cannot read {path}: {error}.") from error
 
 

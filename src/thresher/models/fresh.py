@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from thresher.errors import ModelError
+from thresher.models.folder import trusted
 from thresher.models.load import open_tokenizer
 from thresher.models.quiet import quiet
 
@@ -21,7 +22,9 @@ def fresh_model(path: str, *, dtype: str = "float32") -> PreTrainedModel:
     """
     try:
         with quiet():
-            return AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
+            return AutoModelForCausalLM.from_pretrained(
+                path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trusted(path)
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"cannot open the model {path} for training: {error}") from error
 

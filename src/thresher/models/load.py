@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from thresher.compute.flops import Architecture
 from thresher.core.pool import Pool
-from thresher.data.chat import Encoded, encode
+from thresher.data.chat import Counted, Encoded, count, encode
 from thresher.errors import ModelError
 from thresher.models import attention, cut, gguf, scratch
 from thresher.models import folder as folders
@@ -23,6 +23,7 @@ from thresher.models.folder import ways
 from thresher.models.quiet import quiet
 from thresher.models.sources import from_hub, in_package
 
+KEPT_ROWS = 100_000  # tokens of a pool of up to so many rows are kept whole: some 100 MB
 KEPT_OPEN = 2  # models that stay open in one process: a target and a scorer
 _CUT = re.compile(r"cut:(.+?):(\d+)(?::(\d+))?")
 _HUB = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@[\w./-]+)?")
@@ -90,7 +91,7 @@ def open_tokenizer(path: str) -> PreTrainedTokenizerBase:
 @lru_cache(maxsize=8)
 def _tokenizer(path: str) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=folders.trusted(path))
     except (OSError, ValueError, KeyError) as error:
         here = Path(path)
         if folders.is_adapter(here):
@@ -99,7 +100,7 @@ def _tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 def _base_of(adapter: Path) -> str:
-    return str(folders.read_json(adapter / "adapter_config.json")["base_model_name_or_path"])
+    return folders.base_of(adapter)
 
 
 def architecture(path: str) -> Architecture:
@@ -115,7 +116,7 @@ def config(path: str) -> Any:
         ModelError: there is none.
     """
     try:
-        return AutoConfig.from_pretrained(path)
+        return AutoConfig.from_pretrained(path, trust_remote_code=folders.trusted(path))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"cannot read the configuration of {path}: {error}") from error
 
@@ -163,7 +164,8 @@ def _load(path: str, device: str, dtype: str) -> Opened:
     base = _base_of(here) if folders.is_adapter(here) else path
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            base, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True
+            base, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True,
+            trust_remote_code=folders.trusted(base),
         )
         if base != path:
             from peft import PeftModel
@@ -210,3 +212,15 @@ class _ByIdentity:
 def encoded(path: str, pool: Pool, max_tokens: int) -> Encoded:
     """The pool's tokens for a resolved model; the last few are remembered."""
     return _encoded(path, pool.fingerprint, max_tokens, _ByIdentity(pool))
+
+
+@lru_cache(maxsize=4)
+def _counted(path: str, fingerprint: str, max_tokens: int, pool: _ByIdentity) -> Counted:
+    return count(pool.pool, open_tokenizer(path), max_tokens)
+
+
+def counted(path: str, pool: Pool, max_tokens: int) -> Encoded | Counted:
+    """How many tokens the rows have; a large pool's tokens are not kept."""
+    if len(pool) <= KEPT_ROWS:
+        return encoded(path, pool, max_tokens)
+    return _counted(path, pool.fingerprint, max_tokens, _ByIdentity(pool))

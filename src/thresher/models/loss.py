@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from thresher.compute import flops, meter
 from thresher.core.pool import Pool
 from thresher.data.chat import Encoded, join
+from thresher.models import halving
 from thresher.models.batching import batches, padded
 from thresher.models.head import head_of
 from thresher.models.load import Opened, encoded, open_model
@@ -86,9 +87,8 @@ def row_statistics(
     head = head_of(opened.model)
     sums: np.ndarray | None = None
     with torch.inference_mode():
-        for some in batches(tokens.lengths()[read], token_budget):
-            rows = read[some]
-            found = _batch(opened, head, tokens, rows, statistic)
+        parts = (read[some] for some in batches(tokens.lengths()[read], token_budget))
+        for rows, found in halving.each(parts, lambda rows: _batch(opened, head, tokens, rows, statistic)):
             if sums is None:
                 sums = np.zeros((len(tokens), *found.shape[1:]))
             sums[rows] = found

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from thresher.core.answering import SECONDS, answers
 from thresher.errors import ModelError
 from thresher.models.folder import ways
 
@@ -41,9 +42,13 @@ def from_hub(name: str) -> Path:
     """
     repository, _, revision = name.partition("@")
     files = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    there = constants.is_offline_mode() or answers("model", repository, revision or None)
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=files))
+        return Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=files, local_files_only=not there)
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        why = f"the hub did not give it ({type(error).__name__})" if there else f"the hub does not answer ({SECONDS} s)"
         raise ModelError(
-            f"no local folder is called {name!r}, and the hub did not give it ({type(error).__name__}). {ways()}"
+            f"no local folder is called {name!r}, and {why}; nor was it fetched before. {ways()}"
         ) from error

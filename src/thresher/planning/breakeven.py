@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from thresher.planning.arms import Arm
-from thresher.planning.results import Panel
-
 Number = int | float
-_CHEAP = 0.01  # a selection bill under 1 % of the training is no bill: random, lexical methods
 
 
 def runs_to_pay(selection_flops: Number, training_flops: Number, reference_flops: Number) -> float | None:
@@ -86,38 +82,3 @@ def simulate(
     """100 (1 - exp(-lambda (C - S) / C_T(n))); NaN below the selection bill."""
     spent = np.asarray(total_flops, dtype=np.float64) - selection_flops
     return np.where(spent >= 0, -100 * np.expm1(-decay * np.maximum(spent, 0) / full_flops), np.nan)
-
-
-def break_even(panel: Panel, found: Sequence[Arm]) -> list[dict[str, object]]:
-    """For every arm that paid for choosing: the runs that must share it, and the size ratio it needs.
-
-    `runs` is null for never; 0 means that no cheap run of the table, the largest included, scores as much.
-    """
-    full = panel.full_flops
-    cheap = [arm for arm in found if not arm.untrained and arm.selection_flops <= _CHEAP * arm.training_flops]
-    lines: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for arm in sorted(cheap, key=lambda arm: arm.training_flops):
-        if full is not None and arm.fraction:
-            lines.setdefault((arm.method, arm.scorer), []).append((arm.training_flops / full, arm.score))
-    paid = [arm for arm in found if arm.selection_flops > _CHEAP * arm.training_flops and not arm.untrained]
-    return [
-        _entry(arm, full, list(lines.values()), panel.higher) for arm in paid if full is not None and lines
-    ]
-
-
-def _entry(arm: Arm, full: float, lines: list[list[tuple[float, float]]], higher: bool) -> dict[str, object]:
-    at = arm.training_flops / full
-    reach = cheap_fraction(arm.score, lines, higher=higher)
-    runs = 0.0 if reach is None else runs_to_pay(arm.selection_flops, arm.training_flops, reach * full)
-    sizes: Mapping[str, float | None] = {
-        "model": arm.runs[0].model_params,
-        "scorer": arm.runs[0].scorer_params,
-    }
-    ratio = needed = None
-    if sizes["model"] and sizes["scorer"]:
-        ratio = sizes["model"] / sizes["scorer"]
-        needed = size_ratio(arm.selection_flops / full * ratio, at, reach)
-    return {
-        "method": arm.method, "scorer": arm.scorer, "fraction": arm.fraction, "rows": arm.rows, "runs": runs,
-        "cheap_fraction": reach, "size_ratio": ratio, "size_ratio_needed": needed,
-    }  # fmt: skip

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from thresher.planning.arms import Arm
 
@@ -53,6 +53,18 @@ class Difference:
         return self.mean - wider * (self.mean - self.low) > 0
 
     @property
+    def p(self) -> float | None:
+        """The chance of a lead as far from 0, were there none; None where no spread is known."""
+        if self.low is None or self.high is None:
+            return None
+        if self.high == self.low:
+            return float(self.mean == 0)
+        widths = abs(self.mean) / (self.high - self.mean)  # of half intervals
+        if self.basis == "paired":
+            return 2.0 * float(stdtr(self.seeds - 1, -widths * stdtrit(self.seeds - 1, 0.975)))
+        return 2.0 * float(ndtr(-widths * _NORMAL))
+
+    @property
     def below(self) -> bool:
         """The interval lies below 0."""
         return self.high is not None and self.high < 0
@@ -65,7 +77,7 @@ class Difference:
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {"difference": self.mean, "low": self.low, "high": self.high, "seeds": self.seeds,
-                "basis": self.basis, "detectable": self.detectable}  # fmt: skip
+                "basis": self.basis, "detectable": self.detectable, "p": self.p}  # fmt: skip
 
 
 def minimal_detectable_difference(spread: float, seeds: int) -> float:

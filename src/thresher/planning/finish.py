@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thresher.planning.course import Course
 from thresher.planning.difference import Difference, paired
-from thresher.planning.racing import Course
 
 _DIGITS = 4
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from thresher.planning.arms import Arm
-from thresher.planning.curves import FORMS, UNIT, Fit, fit, line_through, saturating
+from thresher.planning.curves import FORMS, Fit, fit
+from thresher.planning.least_squares import UNIT, line_through, saturating
 from thresher.planning.results import Panel
 
 _DRAWS = 200  # bootstrap draws: enough for a 95 % interval's ends to two digits

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thresher.planning.arms import Arm, arms
-from thresher.planning.breakeven import break_even
+from thresher.planning.bootstrap import holm
+from thresher.planning.crossings import curve_frontier
 from thresher.planning.curves import Fit
 from thresher.planning.difference import Difference, difference, minimal_detectable_difference
 from thresher.planning.equal import equal_views
 from thresher.planning.fits import fit_panel
 from thresher.planning.frozen import economy
 from thresher.planning.lines import PLAIN
+from thresher.planning.payoff import break_even, size_ratios
 from thresher.planning.prior import Prior
 from thresher.planning.regret import PLANNER, replay, summary
 from thresher.planning.results import Panel, Results, higher_is_better
@@ -107,8 +109,9 @@ def panel_frontier(panel: Panel) -> dict[str, object]:
         "full_flops": panel.full_flops,
         "verdict": {"worth": summary.paid, "method": summary.method, "sentence": summary.sentence},
         "pareto": [_point(found, i) for i in _front(found, panel.higher, panel.axis)],
-        "arms": [_arm(*each) for each in zip(found, said, compared, strict=True)],
+        "arms": [_arm(*each) for each in zip(found, said, compared, _together(compared), strict=True)],
         "fits": [{**fit.to_dict(), "band": _band(fit)} for fit in fits],
+        "curves": curve_frontier(fits, found, higher=panel.higher),
         "break_even": break_even(panel, found),
         "equal": equal_views(panel, found),
         **(_hindsight(panel, found) if panel.axis == "total_flops" else {"regret": [], "race": []}),
@@ -116,9 +119,9 @@ def panel_frontier(panel: Panel) -> dict[str, object]:
 
 
 def frontier(results: Results) -> dict[str, object]:
-    """Every panel: Pareto set, verdicts, fitted curves, break-even, regret; and one sentence over all of them."""
+    """Every panel: Pareto set, verdicts, fitted curves, break-even, regret; and what is said over all of them."""
     panels = [panel_frontier(panel) for panel in results.panels()]
-    return {"verdict": overall(panels), "panels": panels}
+    return {"verdict": overall(panels), "size_ratios": size_ratios(panels), "panels": panels}
 
 
 def _band(fit: Fit) -> list[tuple[float, float, float]]:
@@ -157,7 +160,14 @@ def _point(found: Sequence[Arm], i: int) -> dict[str, object]:
     }
 
 
-def _arm(arm: Arm, verdict: Verdict, compared: Difference | None) -> dict[str, object]:
+def _together(compared: Sequence[Difference | None]) -> list[float | None]:
+    """The p-values of a panel's leads over random, held together by Holm's rule; None where there is none."""
+    known = {i: lead.p for i, lead in enumerate(compared) if lead is not None and lead.p is not None}
+    found = dict(zip(known, holm(list(known.values())), strict=True))
+    return [found.get(i) for i in range(len(compared))]
+
+
+def _arm(arm: Arm, verdict: Verdict, compared: Difference | None, together: float | None) -> dict[str, object]:
     return {
         "method": arm.method,
         "scorer": arm.scorer,
@@ -176,5 +186,5 @@ def _arm(arm: Arm, verdict: Verdict, compared: Difference | None) -> dict[str, o
         if verdict.by is None
         else {"method": verdict.by.method, "fraction": verdict.by.fraction, "rows": verdict.by.rows},
         "lead": None if verdict.lead is None else verdict.lead.to_dict(),
-        "against_random": None if compared is None else compared.to_dict(),
+        "against_random": None if compared is None else {**compared.to_dict(), "p_holm": together},
     }

@@ -13,8 +13,9 @@ from typing import Any
 
 from thresher.errors import BudgetError, RecipeError
 from thresher.planning.arms import Arm, arms
+from thresher.planning.course import Cell, Contender, Course, Outcome
 from thresher.planning.finish import finish
-from thresher.planning.racing import Cell, Contender, Course, Outcome, race
+from thresher.planning.racing import race
 from thresher.planning.results import Panel
 
 CONTROL, FULL, WHOLE = "random", "full", "the whole pool"

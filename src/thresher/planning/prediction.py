@@ -6,7 +6,8 @@ Three ways, by what is known of a method on this very job (model, pool and task)
     fewer, but some of the job       s = a + b u(m, f) + d_m: what others let expect, moved to the job's own scale
     nothing of the job               u(m, f) itself: utility, no score
 
-u is planning/prior.py's utility. a, b and the methods' own offsets d_m are a ridge regression on the job's arms.
+u is planning/prior.py's utility. a, b and the methods' own offsets d_m are a ridge regression on the job's arms. Where
+less is better and every score is above 0 (losses), s is the logarithm of the score: what is expected stays above 0.
 """
 
 from __future__ import annotations
@@ -105,18 +106,22 @@ class Predictor:
         score = self.scale.level + self.scale.slope * guess.mean + (offset if method == PLAIN else offset * room)
         sd = math.hypot(self.scale.slope * guess.sd * (0.7 if own else 1.0), self.scale.noise)
         half = self.scale.t * sd
-        return Estimate(score, score - half, score + half, "other jobs, on the scale of this job's own runs")
+        back = math.exp if self.scale.logarithm else float
+        return Estimate(
+            back(score), back(score - half), back(score + half), "other jobs, on the scale of this job's own runs"
+        )
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """score = level + slope * utility + the method's own offset."""
+    """score (or its logarithm) = level + slope * utility + the method's own offset."""
 
     level: float
     slope: float
     noise: float
     t: float
     offsets: dict[tuple[str, str], tuple[float, bool]]
+    logarithm: bool = False
 
 
 def _scale(prior: Prior, job: Job, panel: Panel, trained: Sequence[Arm]) -> _Scale | None:
@@ -136,7 +141,9 @@ def _scale(prior: Prior, job: Job, panel: Panel, trained: Sequence[Arm]) -> _Sca
         for arm, f in sized
     ])  # fmt: skip
     score = np.array([arm.score for arm, _ in sized])
-    spread = float(score.max() - score.min()) or 0.05 * abs(float(score.mean())) or 1.0
+    logarithm = not panel.higher and bool(score.min() > 0)
+    score = np.log(score) if logarithm else score
+    spread = float(score.max() - score.min()) or (0.05 if logarithm else 0.05 * abs(float(score.mean()))) or 1.0
     sign = 1.0 if panel.higher else -1.0
     design = np.zeros((len(sized), 2 + len(names)))
     design[:, 0], design[:, 1] = 1.0, u
@@ -152,7 +159,7 @@ def _scale(prior: Prior, job: Job, panel: Panel, trained: Sequence[Arm]) -> _Sca
     residual = float(np.sqrt((left**2).sum() / free)) if len(sized) > 2 else noise
     offsets = {name: (float(found[2 + i]), True) for i, name in enumerate(names)}
     t = float(stdtrit(max(len(sized) - 1, 1), 0.975)) if len(sized) > 1 else 12.7
-    return _Scale(float(found[0]), float(found[1]), max(residual, 0.1 * noise), min(t, 12.7), offsets)
+    return _Scale(float(found[0]), float(found[1]), max(residual, 0.1 * noise), min(t, 12.7), offsets, logarithm)
 
 
 def _curves(panel: Panel, trained: Sequence[Arm]) -> list[tuple[str, str, Fit, float]]:

@@ -155,11 +155,24 @@ def write(rows: Iterable[Run | Mapping[str, object]], folder: Path | str) -> Pat
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(
-        ["" if v is None else repr(v) if isinstance(v, float) else v for v in line]
+        ["" if v is None else repr(v) if isinstance(v, float) else _harmless(v) for v in line]
         for line in zip(*values.values(), strict=True)
     )
     write_bytes(folder / "results.csv", text.getvalue().encode())
     return folder / "results.parquet"
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _harmless(value: object) -> object:
+    """Text that a spreadsheet would run as a formula gets an apostrophe before it; `read` takes it away again."""
+    marked = isinstance(value, str) and value.lstrip("'").startswith(_FORMULA)
+    return f"'{value}" if marked else value
+
+
+def _as_written(text: str) -> str:
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
 def _arrow_type(name: str) -> pa.DataType:
@@ -198,7 +211,8 @@ def _csv(path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
                 raise ResultsError(
                     f"{path} line {reader.line_num} has not as many cells as the first line has columns."
                 )
-            records.append((reader.line_num, values))
+            texts = {name: _as_written(cell) if name in _TEXT else cell for name, cell in values.items()}
+            records.append((reader.line_num, texts))
         return records, list(reader.fieldnames or [])
 
 

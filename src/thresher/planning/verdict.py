@@ -1,4 +1,4 @@
-"""A plan beside the run that came after it: was what it recommended the best that its budget could have bought?"""
+"""A plan beside the run that came after it: was it right, how near was what it expected, and was it worth its pilot?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scipy.special import stdtrit
+
+from thresher.planning.spoken import sentence, worth
+
 Of = Mapping[str, Any]
+_NORMAL = 1.96
 _SLACK = 1.02  # two budgets that differ by what one row costs are one budget
 
 
@@ -19,11 +24,14 @@ def verdict(plan: Of, panel: Of) -> dict[str, Any]:
     """What the run says of the plan, by one metric.
 
     The plan may spend its budget less its pilot; what it is held against may spend all of it. The run's arm that
-    stands for the recommendation is the one of its method whose number of rows is nearest.
+    stands for the recommendation is the one of its method whose training compute is nearest: a plan counts in rows of
+    mean length, and a method may choose short ones.
 
     Returns:
         `taken` and `best` (arms, or null), `regret` in the metric's points (null where the run did not try what was
-        recommended), `random` the regret of random rows, and `sentence`.
+        recommended), `random` the regret of random rows, `gain` of the recommended over random rows for all of the
+        budget with half its 95 % interval `gain_half`, `expected` of each method that the run tried (null where the
+        plan spoke of another metric), `worth`, and `sentence`.
     """
     said, budget = plan["recommendation"], plan["budget"]["amount"]
     sign = 1.0 if panel["higher_is_better"] else -1.0
@@ -32,45 +40,62 @@ def verdict(plan: Of, panel: Of) -> dict[str, Any]:
     taken = _tried(said, within)
     plain = [arm for arm in within if arm["method"] == "random"]
     random = max(plain, key=lambda arm: arm["training_flops"], default=None)
+    known = taken is not None and random is not None
     found: dict[str, Any] = {
         "task": panel["task"], "metric": panel["metric"], "taken": _short(taken), "best": _short(best),
         "regret": None if taken is None or best is None else sign * (best["score"] - taken["score"]),
         "random": None if random is None or best is None else sign * (best["score"] - random["score"]),
+        "gain": sign * (taken["score"] - random["score"]) if known else None,
+        "gain_half": _half(taken, random) if known else None,
+        "expected": _expected(plan, panel, within),
     }  # fmt: skip
-    return {**found, "sentence": _sentence(plan, panel, found)}
+    found["worth"] = worth(plan, found)
+    return {**found, "sentence": sentence(plan, panel, found)}
 
 
 def _tried(said: Of, within: Sequence[Of]) -> Of | None:
-    """The arm of the recommended method (and scorer, where it was tried) that is nearest in rows."""
+    """The arm of the recommended method (and scorer, where it was tried) that is nearest in training compute."""
     method = "full" if said["answer"] == "train on all" else said["method"]
     mine = [arm for arm in within if arm["method"] == method]
     mine = [arm for arm in mine if said.get("scorer") and arm["scorer"] == said["scorer"]] or mine
-    return min(mine, key=lambda arm: abs(math.log(max(arm["rows"] or 1, 1) / max(said["rows"], 1))), default=None)
+    return min(mine, key=lambda arm: _apart(arm, said), default=None)
+
+
+def _apart(one: Of, other: Of) -> float:
+    """How far two sizes are apart, in logarithms of training FLOPs."""
+    return abs(math.log(max(one["training_flops"], 1.0) / max(other["training_flops"], 1.0)))
+
+
+def _half(first: Of, second: Of) -> float | None:
+    """Half the 95 % interval of a difference of two arms; by Student's t where the errors come from a few seeds."""
+    if first.get("se") is None or second.get("se") is None:
+        return None
+    free = first.get("runs", 1) + second.get("runs", 1) - 2
+    return float(stdtrit(free, 0.975) if free else _NORMAL) * math.hypot(first["se"], second["se"])
+
+
+def _expected(plan: Of, panel: Of, within: Sequence[Of]) -> list[dict[str, Any]] | None:
+    """Each trained arm beside the candidate of its method that is nearest in training compute; null if units differ.
+
+    `inside`: whether what was reached lies in the 95 % interval that was expected.
+    """
+    if plan.get("score_unit") != panel["metric"]:
+        return None
+    found = []
+    for arm in within:
+        same = [
+            one for one in plan["candidates"]
+            if one["method"] == arm["method"] and (not one["scorer"] or one["scorer"] == arm["scorer"])
+        ]  # fmt: skip
+        near = min(same, key=lambda one: _apart(one, arm), default=None)
+        if near is not None and arm["total_flops"] > 0:
+            found.append({
+                **_short(arm), "se": arm.get("se"), "expected_rows": near["rows"], "expected": near["score"],
+                "low": near["low"], "high": near["high"], "inside": near["low"] <= arm["score"] <= near["high"],
+            })  # fmt: skip
+    return found
 
 
 def _short(arm: Of | None) -> dict[str, Any] | None:
-    keys = ("method", "scorer", "budget", "rows", "fraction", "score", "total_flops")
+    keys = ("method", "scorer", "budget", "rows", "fraction", "score", "training_flops", "total_flops")
     return None if arm is None else {key: arm[key] for key in keys}
-
-
-def _sentence(plan: Of, panel: Of, found: Of) -> str:
-    said = plan["recommendation"]
-    before = "do not train" if said["answer"] == "do not train" else f"{said['answer']} on {said['rows']:,} rows"
-    start = f"Before the run the plan said: {before}. By {panel['metric'] or 'score'} of {panel['task']}"
-    taken, best, budget = found["taken"], found["best"], f"{plan['budget']['amount']:.3g} FLOPs"
-    if best is None:
-        return f"{start} nothing can be said: no run cost {budget} or less."
-    if taken is None:
-        return f"{start} nothing can be said: the run did not try that within {budget}."
-    if found["regret"] <= 0:
-        return f"{start} it was right: {_named(taken)} scored {taken['score']:.4g}, the best within {budget}."
-    text = (
-        f"{start} {_named(best)} was the best within {budget} with {best['score']:.4g}; {_named(taken)}, nearest to "
-        f"the plan, scored {taken['score']:.4g}, {found['regret']:.3g} worse"
-    )
-    beside = found["random"]
-    return f"{text}." if beside is None else f"{text} (random rows: {beside:.3g} worse)."
-
-
-def _named(arm: Of) -> str:
-    return f"{arm['method']} on {arm['rows']:,} rows" if arm["rows"] else str(arm["method"])

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from thresher.core.store import write_bytes
 from thresher.errors import ResultsError, StoreError
 from thresher.report import bars, figures, tables
+from thresher.report.payoff import BREAK_EVEN_HEAD, break_even_rows
 from thresher.report.sections import sections_of
 from thresher.report.selection import selection_context
 
@@ -63,7 +64,7 @@ def _render(context: Mapping) -> str:
     pages = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return pages.get_template("page.html").render(context, library=Markup(figures.library()))
+    return figures.numbered(pages.get_template("page.html").render(context, library=Markup(figures.library())))
 
 
 def _run_context(folder: Path, frontier: Mapping | None) -> dict:
@@ -131,29 +132,9 @@ def _panel(panel: Mapping, runs: list[dict], colour: Mapping[str, str], drawn: s
             (row, row[-1].split(" by ")[0].split(" against ")[0].replace(" ", "-"))
             for row in tables.frontier_rows(panel)
         ],
-        "break_even": _break_even(panel.get("break_even", [])),
+        "break_even_head": BREAK_EVEN_HEAD,
+        "break_even": break_even_rows(panel.get("break_even", [])),
     }
-
-
-def _break_even(entries: list[Mapping]) -> list[list[str]]:
-    words = []
-    for entry in entries:
-        runs = (
-            "never"
-            if entry["runs"] is None
-            else "at once"
-            if entry["runs"] <= 1
-            else f"{entry['runs']:.3g} runs"
-        )
-        words.append(
-            [
-                tables.label(entry),
-                tables.percent(entry["fraction"]),
-                tables.percent(entry.get("cheap_fraction")),
-                runs,
-            ]
-        )
-    return words
 
 
 def _frontier(folder: Path, given: Mapping | None) -> Mapping:

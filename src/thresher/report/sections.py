@@ -12,7 +12,10 @@ from pathlib import Path
 from thresher.report.arms import arms
 from thresher.report.chosen import compared
 from thresher.report.clusters import clusters
+from thresher.report.contamination import contamination
 from thresher.report.foreseen import foreseen
+from thresher.report.paired import paired
+from thresher.report.payoff import payoff
 from thresher.report.race import race
 from thresher.report.section import Section
 from thresher.report.shift import shift
@@ -20,7 +23,9 @@ from thresher.report.spending import spending
 from thresher.report.theory import theory
 from thresher.report.transport import transport
 
-SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (foreseen, race, spending, shift, clusters, theory, transport)
+SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (
+    contamination, foreseen, race, spending, paired, payoff, shift, clusters, theory, transport,
+)  # fmt: skip
 
 
 def sections_of(folder: Path, *, beside: Sequence[Path] = (), in_domain: Sequence[str] = ()) -> list[Section]:

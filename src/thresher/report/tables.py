@@ -88,13 +88,18 @@ def size_bytes(amount: Number | None) -> str:
 
 
 def against_random(entry: Mapping | None) -> str:
-    """`+1.2 [0.3, 2.1]`: lead and 95 % interval over random at the same total compute."""
+    """`+1.2 [0.3, 2.1], p 0.04`: lead and 95 % interval over random at the same total compute.
+
+    The interval is this comparison's own; p is Holm's, for all of the panel's comparisons together.
+    """
     if entry is None:
         return NOTHING
     lead = f"{entry['difference']:+.3g}"
     if entry["low"] is None:
         return lead
-    return f"{lead} [{entry['low']:.3g}, {entry['high']:.3g}]"
+    together = entry.get("p_holm")
+    p = "" if together is None else f", p {together:.2g}"
+    return f"{lead} [{entry['low']:.3g}, {entry['high']:.3g}]{p}"
 
 
 def verdict(arm: Mapping) -> str:

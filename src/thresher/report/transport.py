@@ -115,12 +115,19 @@ def _inspected(said: dict[str, Any]) -> Section:
         for side, dash in (("methods", "solid"), ("saw_both", "dot"))
         for name, values in mixture[side].items()
     ]
+    tried = sorted(said["epsilon"], key=lambda line: float(line["factor"]))
+    factors = [f"{line['factor']:g} x" for line in tried]
     epsilon = [
-        [f"{line['factor']:g} x", tables.percent(line["overlap"]), tables.number(line["spearman"]),
-         tables.count(line["sweeps"]), "yes" if line["converged"] else "no"]
-        for line in said["epsilon"]
+        [name, tables.percent(line["overlap"]), tables.number(line["spearman"]), tables.count(line["sweeps"]),
+         "yes" if line["converged"] else "no"]
+        for name, line in zip(factors, tried, strict=True)
     ]  # fmt: skip
-    covered = [[name, tables.percent(value)] for name, value in said["coverage"].items()]
+    agreeing = [
+        Line(factors, [line[key] for line in tried], name, PALETTE[i])
+        for i, (key, name) in enumerate((("overlap", "best rows that stay"), ("spearman", "correlation of ranks")))
+    ]
+    covered = dict(sorted(said["coverage"].items(), key=lambda item: -item[1]))
+    served = [f"{name}  {tables.percent(value)}" for name, value in covered.items()]
     return Section("Transport, inspected", [
         Heading("Where mixtures go"),
         Words(
@@ -131,9 +138,12 @@ def _inspected(said: dict[str, Any]) -> Section:
         ),
         Picture(charts.panels([Panel("", curves, across={"pool": 1.0})], x="lambda", y="cost / pool's", height=380)),
         Heading("Does epsilon matter"),
+        Words("Solved again at half and at twice the epsilon, against the order as it was chosen by; 1 is no change."),
+        Picture(charts.panels([Panel("", agreeing, y_range=(0, 1.05))], x="epsilon", y="agreement", category=True,
+                              height=260)),
         Table(("epsilon", "best rows that stay", "correlation of ranks", "passes", "converged"), epsilon),
         Heading("Target rows served"),
         Words("Share of the target's rows with a chosen row among the hundredth of the pool that is nearest to them."),
-        Table(("choice", "served"), covered),
+        Picture(charts.stacked(served, {"served": list(covered.values())}, {"served": PALETTE[0]},
+                               x="share of the target's rows")),
     ])  # fmt: skip
-

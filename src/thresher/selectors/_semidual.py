@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from thresher.core.method import Affinity
-from thresher.core.potential import Climb, Sums, climb
-from thresher.errors import FieldError, Unconverged
+from thresher.core.potential import Climb, Sums, check_numbers, climb, require_converged
+from thresher.errors import FieldError
 
 BLOCK = 1 << 20  # numbers of an affinity at a time
 
@@ -28,19 +28,11 @@ class Problem:
     allow_unconverged: bool
 
     def __post_init__(self) -> None:
-        """Numbers must be possible.
-
-        Raises:
-            FieldError: one is not.
-        """
-        for name in ("epsilon", "tolerance", "rho", "scale"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise FieldError(f"{name} must be above 0, and is {value}.")
-        if not 0 < self.omega < 2:
-            raise FieldError(f"omega must lie between 0 and 2, and is {self.omega}: beyond, the passes diverge.")
-        if self.max_sweeps < 1:
-            raise FieldError(f"max_sweeps must be at least 1, and is {self.max_sweeps}.")
+        """Numbers must be possible."""
+        check_numbers(
+            epsilon=self.epsilon, tolerance=self.tolerance, rho=self.rho, scale=self.scale, omega=self.omega,
+            max_sweeps=self.max_sweeps,
+        )  # fmt: skip
 
     def absolutely(self, affinity: Affinity) -> Climb:
         """In units of the cost itself.
@@ -106,7 +98,7 @@ def solve(
 
     Raises:
         Unconverged: the tolerance was not met within the passes allowed.
-    """
+    """  # noqa: DOC502
     how = how or problem.absolutely(affinity)
     q = affinity.shape[1]
     log_sums = np.empty(len(affinity))
@@ -116,13 +108,9 @@ def solve(
         return _pass(affinity, weight, f, problem.scale, how, log_sums)
 
     point = climb(one_pass, np.full(q, 1.0 / q), np.zeros(q) if start is None else start, how, trace)
-    if point.error > how.tolerance and not problem.allow_unconverged:
-        raise Unconverged(
-            f"the transport's masses are still off by {point.error:.3g} after {len(trace):,} passes, and the tolerance "
-            f"is {how.tolerance:g}: the rows' order cannot be trusted. Take a larger epsilon (now "
-            f"{problem.epsilon:g}), more passes (max_sweeps) or a looser tolerance; allow_unconverged=true takes it "
-            "as it is, and the card says so."
-        )
+    if not problem.allow_unconverged:
+        unit = "" if problem.absolute else " of the mean cost"
+        require_converged(point.error, len(trace), tolerance=how.tolerance, epsilon=f"{problem.epsilon:g}{unit}")
     return Potentials(point.f, -how.slope * (log_sums + point.raised), point.error, len(trace), how)
 
 

@@ -32,9 +32,9 @@ class Reading(Signal):
 
     def sizes(self, pool: Pool, target: Pool | None) -> Load:
         """Real tokens of pool and target under this model's tokenizer."""
-        rows = load.encoded(self.model, pool, self.max_tokens)
+        rows = load.counted(self.model, pool, self.max_tokens)
         s, a = rows.lengths().astype(np.float64), rows.answer_tokens().astype(np.float64)
-        there = load.encoded(self.model, target, self.max_tokens) if target is not None else None
+        there = load.counted(self.model, target, self.max_tokens) if target is not None else None
         near = there.lengths() if there is not None else np.zeros(0)
         return Load(
             n=len(pool),
@@ -60,8 +60,8 @@ class Reading(Signal):
 
     def truncated(self, rows: Pool) -> float:
         """Share of the rows that are longer than the window."""
-        return float((load.encoded(self.model, rows, self.max_tokens).cut > 0).mean())
+        return float((load.counted(self.model, rows, self.max_tokens).cut > 0).mean())
 
     def usable(self, pool: Pool) -> np.ndarray:
         """(n,) rows with at least one token to predict after truncation."""
-        return load.encoded(self.model, pool, self.max_tokens).answer_tokens() > 0
+        return load.counted(self.model, pool, self.max_tokens).answer_tokens() > 0

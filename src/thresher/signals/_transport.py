@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from thresher.core.potential import Climb, Point, Sums, climb
-from thresher.errors import FieldError, NonFinite, PoolError, Unconverged
+from thresher.core.potential import Climb, Point, Sums, check_numbers, climb, require_converged
+from thresher.errors import NonFinite, PoolError
 from thresher.signals._sweeps import Fused, Ground, Kept, Precision, Problem, Source, sweep
 
 
@@ -32,19 +32,10 @@ class Settings:
     kernel_bytes: Annotated[float, "a kernel up to this size is kept, a larger one made anew in each pass"] = 1e9
 
     def __post_init__(self) -> None:
-        """Numbers must be possible.
-
-        Raises:
-            FieldError: one is not.
-        """
-        for name in ("epsilon", "tolerance", "rho"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise FieldError(f"{name} must be above 0, and is {value}.")
-        if not 0 < self.omega < 2:
-            raise FieldError(f"omega must lie between 0 and 2, and is {self.omega}: beyond, the sweeps diverge.")
-        if self.max_sweeps < 1:
-            raise FieldError(f"max_sweeps must be at least 1, and is {self.max_sweeps}.")
+        """Numbers must be possible."""
+        check_numbers(
+            epsilon=self.epsilon, tolerance=self.tolerance, rho=self.rho, omega=self.omega, max_sweeps=self.max_sweeps
+        )
 
 
 @dataclass(frozen=True)
@@ -67,19 +58,10 @@ class Solution:
     centre: float  # the mean that was taken from g
 
     def require(self) -> None:
-        """Pass, if the tolerance was met.
-
-        Raises:
-            Unconverged: it was not: what was reached, and what to change.
-        """
-        if self.converged:
-            return
-        settings, unit = self.settings, " of the mean cost" if self.settings.relative else ""
-        raise Unconverged(
-            f"the transport's masses are still off by {self.error:.3g} after {self.sweeps:,} passes, and the tolerance "
-            f"is {settings.tolerance:g}: the rows' order cannot be trusted. Take a larger epsilon (now "
-            f"{settings.epsilon:g}{unit}), more passes (max_sweeps) or a looser tolerance; allow_unconverged=true "
-            "takes it as it is, and the card says so."
+        """Pass, if the tolerance was met; else Unconverged, with what was reached and what to change."""
+        unit = " of the mean cost" if self.settings.relative else ""
+        require_converged(
+            self.error, self.sweeps, tolerance=self.settings.tolerance, epsilon=f"{self.settings.epsilon:g}{unit}"
         )
 
     def account(self) -> dict[str, Any]:

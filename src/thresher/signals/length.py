@@ -42,7 +42,7 @@ class Length(Signal):
 
     def usable(self, pool: Pool) -> np.ndarray | None:
         """(n,) rows that fit the window, where only those are wanted."""
-        return load.encoded(self.model, pool, self.max_tokens).cut == 0 if self.whole and self.model else None
+        return load.counted(self.model, pool, self.max_tokens).cut == 0 if self.whole and self.model else None
 
     def measure(self, state: None, rows: Pool) -> np.ndarray:
         """(b,) tokens, or words."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
-import yaml
 from jaxtyping import Float, Int
 
 from thresher.compute import flops
+from thresher.core import plain_yaml
 from thresher.core.field_value import fitted
 from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
@@ -54,7 +54,7 @@ class Recipe:
     precision: Annotated[Literal["auto", "float32", "bfloat16"], "auto: bfloat16 on GPUs, else float32"] = "auto"
     checkpointing: Annotated[bool, "recompute activations in the backward pass"] = False
     save_every: Annotated[int | None, "steps between resumable checkpoints"] = None
-    report_to: Annotated[str, "the Trainer's tracker: none, tensorboard, wandb, mlflow"] = "none"
+    report_to: Annotated[str, "the Trainer's trackers: none, or tensorboard,wandb,mlflow"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "micro_batch", "learning_rate", "max_tokens"):
@@ -87,13 +87,11 @@ class Recipe:
             RecipeError: the file is missing or is not a recipe.
         """
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = plain_yaml.read(path)
         except FileNotFoundError:
             raise RecipeError(f"there is no recipe file {path}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} is not YAML: {error}.") from None
-        if not isinstance(values, dict):
-            raise RecipeError(f"{path} must be a mapping of field names to values.")
+        except (plain_yaml.BadYaml, OSError) as error:
+            raise RecipeError(f"{path}: {error}.") from None
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:

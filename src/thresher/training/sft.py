@@ -28,6 +28,7 @@ from thresher.errors import PoolError
 from thresher.models import load
 from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
+from thresher.training import tracking
 from thresher.training.in_flight import Watch
 from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
 
@@ -73,7 +74,11 @@ def train(
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
     estimate = sum(total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True))
     part = out.with_name(out.name + ".part")
-    with meter.block("training", estimated_flops=estimate, kind="train") as block:
+    with (
+        meter.block("training", estimated_flops=estimate, kind="train") as block,
+        writing(part),
+        tracking.beside(out),
+    ):
         network = fresh_model(model)
         for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
             network = _stage(
@@ -197,7 +202,7 @@ def arguments(recipe: Recipe, n: int, folder: Path, seed: int, device: str, prog
         save_total_limit=1,
         logging_strategy="steps" if recipe.report_to != "none" or progress else "no",
         logging_steps=10,
-        report_to=recipe.report_to,
+        report_to=tracking.trackers(recipe.report_to) or "none",
         disable_tqdm=not progress,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,

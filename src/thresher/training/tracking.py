@@ -1,0 +1,47 @@
+"""The Trainer's trackers: which there are, and where their files go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+
+from thresher.core.suggest import unknown
+from thresher.errors import RecipeError
+
+
+def trackers(report_to: str) -> list[str]:
+    """The trackers that a recipe names, `none` or several with commas between.
+
+    Raises:
+        RecipeError: one that the Trainer does not know, or that is not installed.
+    """
+    named = [name.strip() for name in report_to.split(",") if name.strip() not in ("", "none")]
+    for name in named:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise RecipeError("report_to: " + unknown("tracker", name, ["none", *INTEGRATION_TO_CALLBACK]))
+        if name not in get_available_reporting_integrations():
+            raise RecipeError(
+                f"report_to: {name} is not installed. Try pip install 'thresher[track]', or the tracker's own package."
+            )
+    return named
+
+
+@contextmanager
+def beside(out: Path) -> Iterator[None]:
+    """Files of trackers go to `out`.logs, for `out` itself is put there whole; what the user's environment says wins.
+
+    wandb and mlflow send over the network unless told not to: WANDB_MODE=offline, MLFLOW_TRACKING_URI=file:...
+    """
+    logs = out.with_name(out.name + ".logs").absolute()
+    ours = {"TENSORBOARD_LOGGING_DIR": str(logs / "tensorboard"), "WANDB_DIR": str(logs)}
+    ours = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)

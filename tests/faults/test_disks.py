@@ -1,0 +1,104 @@
+"""A disk that is full or read-only at any write: one sentence, nothing half-written, and the same command goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from commands import STAGES, Command, Happened, left, prepared
+from injected import counted, no_file_over, refused_from, run
+from test_kills import WHAT
+
+
+def refused_then_done(stage: str, fault: object, place: Path, world: Path, command: Command) -> object:
+    """The command under the fault, then without."""
+    prepared(stage, place, command, world)
+    refused = run(*command(stage, place), folder=world, fault=fault)
+    assert refused.clear, (refused.code, refused.err)
+    assert "same command again" in refused.err
+    if stage in ("select", "train"):
+        assert not (place / "out").exists()
+    again = run(*command(stage, place), folder=world)
+    assert again.code == 0, again.err
+    return left(stage, place, again)
+
+
+def at_writes(stage: str, number: int, at: list[int], world: Path, command: Command) -> None:
+    place = world / "whole"
+    prepared(stage, place, command, world)
+    ended = run(*command(stage, place), folder=world, fault=counted(world / "writes", place))
+    expected, writes = left(stage, place, ended), json.loads((world / "writes").read_text())
+    for one in at or range(1, writes + 1):
+        here = world / f"refused-{one}"
+        fault = refused_from(min(one, writes), number, here)
+        assert refused_then_done(stage, fault, here, world, command) == expected, f"write {one} of {writes}"
+
+
+FULL = "one clear sentence, exit 2, nothing half-written; room made, the same command leaves the same {what}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_fills_up_in_the_middle(stage: str, world: Path, command: Command, happened: Happened):
+    middle = {"read": 1, "measure": 9, "select": 12, "train": 5, "evaluate": 1, "run": 40, "report": 1}[stage]
+    at_writes(stage, errno.ENOSPC, [middle], world, command)
+    happened("disk full in the middle", stage, FULL.format(what=WHAT[stage]))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_fills_up_at_every_write(stage: str, world: Path, command: Command, happened: Happened):
+    at_writes(stage, errno.ENOSPC, [], world, command)
+    happened("disk full from any write on", stage, FULL.format(what=WHAT[stage]))
+
+
+SIZES = {"read": [1000], "measure": [100], "select": [2000], "train": [3000], "evaluate": [1000], "run": [3000],
+         "report": [1000]}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_quota_that_libraries_meet_too(stage: str, world: Path, command: Command, happened: Happened):
+    """No file may grow beyond a size: Arrow, safetensors and torch write without Python's knowing."""
+    whole = world / "whole"
+    prepared(stage, whole, command, world)
+    expected = left(stage, whole, run(*command(stage, whole), folder=world))
+    for size in SIZES[stage]:
+        place = world / f"quota-{size}"
+        assert refused_then_done(stage, no_file_over(size), place, world, command) == expected
+    happened("quota: files cannot grow", stage, FULL.format(what=WHAT[stage]))
+
+
+@pytest.mark.parametrize("stage", ["select", "train", "run", "report"])
+def test_an_output_folder_that_is_read_only(stage: str, world: Path, command: Command, happened: Happened):
+    place = world / "place"
+    prepared(stage, place, command, world)
+    refused = run(*command(stage, place), folder=world, fault=refused_from(1, errno.EROFS, place / "out"))
+    assert refused.clear, (refused.code, refused.err)
+    assert "Read-only" in refused.err
+    happened("read-only output", stage, "one clear sentence that names the folder, exit 2")
+
+
+NAMES = {"spaces": "two words  and more", "unicode": "Überprüfung 測試 \U0001f33e", "200 characters": "x" * 200}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_of_any_kind(name: str, world: Path, command: Command, happened: Happened):
+    """Pool, task, store and output below such a folder, all stages."""
+    here = world / NAMES[name]
+    here.mkdir()
+    for path in world.glob("*.*"):
+        (here / path.name).write_bytes(path.read_bytes())
+    for stage in STAGES:
+        place = here / f"{stage} {NAMES[name][:150]}"
+        prepared(stage, place, command, here)
+        ended = run(*command(stage, place), folder=here)
+        assert ended.code == 0, (stage, ended.err)
+    happened(f"paths with {name}", "every stage", "works")
+
+
+def test_a_name_that_no_disk_takes_is_said(world: Path, command: Command, happened: Happened):
+    for out in ("x" * 300, Path("pool.jsonl") / "inside"):
+        refused = run(*command("select", world)[:-4], "--out", out, "--store", world / "store", folder=world)
+        assert refused.clear, (refused.code, refused.err)
+    happened("a name of 300 characters, a folder inside a file", "select", "one clear sentence, exit 2")
