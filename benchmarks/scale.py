@@ -8,8 +8,8 @@ Each step runs in a process of its own and says its seconds, its seconds of core
 (VmHWM, mapped pages included; with workers that of the largest worker times their number on top). Rows are about
 1 kB of made-up words in seven groups; one in a hundred repeats an earlier row, one in a hundred nearly does.
 `slope` is the exponent between two sizes: 1 is proportional. `of peak` is the share of what this machine does at best,
-measured in the same process: of the rate at which memory is copied, for steps that move text, and of the rate of
-products of matrices, for trajectories. The bar: 8 GB at ten million rows.
+measured in the same process: of the rate at which memory is copied, for the bytes that a step must move, and of that of
+products of matrices, for trajectories. At small sizes seconds are mostly imports. The bar: 8 GB at ten million rows.
 --plan multiplies what was measured at the largest size, with its own slope where that is above 1.
 """
 
@@ -159,7 +159,8 @@ def step_top_k(folder: Path, workers: int) -> dict[str, Any]:
     from thresher.selectors.top_k import TopK
 
     n, rng = len(opened(folder)), np.random.default_rng(0)
-    return {"chosen": len(TopK().choose(rng.random(n), price=np.ones(n), budget=n / 20, rng=rng))}
+    chosen = TopK().choose(rng.random(n), price=np.ones(n), budget=n / 20, rng=rng)
+    return {"chosen": len(chosen), "moved": 16 * n}
 
 
 def step_stratified(folder: Path, workers: int) -> dict[str, Any]:
@@ -170,7 +171,8 @@ def step_stratified(folder: Path, workers: int) -> dict[str, Any]:
 
     pool, rng = opened(folder), np.random.default_rng(0)
     n = len(pool)
-    return {"chosen": len(Stratified().choose(pool.group_index(), price=np.ones(n), budget=n / 20, rng=rng))}
+    chosen = Stratified().choose(pool.group_index(), price=np.ones(n), budget=n / 20, rng=rng)
+    return {"chosen": len(chosen), "moved": 16 * n}
 
 
 def step_export(folder: Path, workers: int) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def step_export(folder: Path, workers: int) -> dict[str, Any]:
     pool = opened(folder)
     index = np.random.default_rng(0).permutation(len(pool))[: len(pool) // 20]
     write_selected(pool, Subset(index, np.zeros(len(index))), folder / "export")
-    return {"bytes": (folder / "export" / "selected.jsonl").stat().st_size}
+    return {"moved": 2 * (folder / "export" / "selected.jsonl").stat().st_size}
 
 
 STEPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
@@ -204,7 +206,7 @@ def child(name: str, folder: Path, workers: int) -> None:
     if workers > 1:
         peak += workers * others.ru_maxrss * 1024
     cores = sum(one.ru_utime + one.ru_stime for one in (mine, others))
-    size = (folder / "pool.jsonl").stat().st_size
+    size = said.pop("moved", (folder / "pool.jsonl").stat().st_size)
     of_peak = said.pop("of_peak", size / seconds / copying())
     print(json.dumps({"seconds": seconds, "core_seconds": cores, "peak_bytes": peak, "of_peak": of_peak, **said}))
 

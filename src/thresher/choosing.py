@@ -182,10 +182,10 @@ def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
     Raises:
         StoreError: `out` holds something that is not a selection of ours.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
-        raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
     part = out.with_name(out.name + ".part")
     with writing(part):
+        if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
+            raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write_selected(choice.setting.pool, choice.selection.subset, part)

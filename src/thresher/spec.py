@@ -230,4 +230,6 @@ def _in_domain(values: Mapping[str, Any]) -> tuple[str, ...]:
 def _task(task: Any, folder: Path) -> Task:  # noqa: ANN401
     if isinstance(task, str):
         return Task.read(folder / task) if (folder / task).is_file() else Task.find(task)
+    if isinstance(task, Mapping) and task.get("run_programs"):
+        raise RecipeError("run: no file gives leave to run programs; score them with thresher evaluate --run-programs.")
     return Task.from_dict(task, folder=folder)

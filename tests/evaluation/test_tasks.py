@@ -90,7 +90,7 @@ def test_data_beside_the_task_file_is_found(tmp_path: Path):
 
 
 def test_a_row_without_a_reference_is_named(tiny_pool: Pool):
-    with pytest.raises(TaskError, match="row-0 of tiny has no reference answer"):
+    with pytest.raises(TaskError, match=r"40 rows \(row-0, row-1, row-2\) of tiny have no reference answer"):
         Task(task="t", data="x", measure="exact_match", extract="#### (.+)").references(tiny_pool)
     with pytest.raises(TaskError, match="no column 'anwser'"):
         Task(task="t", data="x", measure="exact_match", answer="anwser").references(tiny_pool)

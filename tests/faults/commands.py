@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from injected import Ended, run
+from injected import Ended, counted, run
 
 Command = Callable[[str, Path], tuple[object, ...]]  # command(stage, place)
 Happened = Callable[[str, str, str], None]  # happened(fault, stage, what)
@@ -35,12 +35,27 @@ def left(stage: str, place: Path, ended: Ended) -> object:
     return (out / "report.html").read_bytes()
 
 
+_known: dict[str, tuple[object, int]] = {}
+_made: list[Path] = []
+
+
 def prepared(stage: str, place: Path, command: Command, folder: Path) -> None:
     """What a stage rests on: a report needs something to report of, the same every time."""
     place.mkdir(parents=True, exist_ok=True)
     if stage == "report":
-        made = folder / "made"
-        if not made.exists():
-            done = run(*command("select", made), folder=folder)
+        if not _made:
+            done = run(*command("select", folder / "made"), folder=folder)
             assert done.code == 0, done.err
-        shutil.copytree(made / "out", place / "out")
+            _made.append(folder / "made" / "out")
+        shutil.copytree(_made[0], place / "out")
+
+
+def whole(stage: str, world: Path, command: Command) -> tuple[object, int]:
+    """What the stage leaves when nothing happens, and how many writes that takes; found out once a session."""
+    if stage not in _known:
+        place = world / "whole"
+        prepared(stage, place, command, world)
+        ended = run(*command(stage, place), folder=world, fault=counted(world / "writes", place))
+        assert ended.code == 0, ended.err
+        _known[stage] = left(stage, place, ended), json.loads((world / "writes").read_text())
+    return _known[stage]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import Command, Happened, left
+from commands import Command, Happened, left, whole
 from injected import killed_at, run
 
 from thresher.core import checksum
@@ -111,9 +111,9 @@ def test_a_kill_while_sealing_loses_nothing(store: Store, parts: list[np.ndarray
 
 def test_the_command_measures_a_damaged_part_again(world: Path, command: Command, happened: Happened):
     """From the outside: killed, damaged, and the same bytes as ever."""
-    whole, place = world / "whole", world / "damaged"
-    expected = left("measure", whole, run(*command("measure", whole), folder=world))
-    killed = run(*command("measure", place), folder=world, fault=killed_at(12, place))
+    place = world / "damaged"
+    expected, writes = whole("measure", world, command)
+    killed = run(*command("measure", place), folder=world, fault=killed_at(writes // 2, place))
     assert killed.code == -9
     done = sorted(place.glob("store/loss-*.part/[0-9]*.npy"))
     flipped(done[0])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 
 import pytest
-from commands import STAGES, Command, Happened, left, prepared
-from injected import counted, no_file_over, refused_from, run
+from commands import STAGES, Command, Happened, left, prepared, whole
+from injected import no_file_over, refused_from, run
 from test_kills import WHAT
 
 
@@ -26,10 +25,7 @@ def refused_then_done(stage: str, fault: object, place: Path, world: Path, comma
 
 
 def at_writes(stage: str, number: int, at: list[int], world: Path, command: Command) -> None:
-    place = world / "whole"
-    prepared(stage, place, command, world)
-    ended = run(*command(stage, place), folder=world, fault=counted(world / "writes", place))
-    expected, writes = left(stage, place, ended), json.loads((world / "writes").read_text())
+    expected, writes = whole(stage, world, command)
     for one in at or range(1, writes + 1):
         here = world / f"refused-{one}"
         fault = refused_from(min(one, writes), number, here)
@@ -39,6 +35,7 @@ def at_writes(stage: str, number: int, at: list[int], world: Path, command: Comm
 FULL = "one clear sentence, exit 2, nothing half-written; room made, the same command leaves the same {what}"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_disk_that_fills_up_in_the_middle(stage: str, world: Path, command: Command, happened: Happened):
     middle = {"read": 1, "measure": 9, "select": 12, "train": 5, "evaluate": 1, "run": 40, "report": 1}[stage]
@@ -60,9 +57,7 @@ SIZES = {"read": [1000], "measure": [100], "select": [2000], "train": [3000], "e
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_quota_that_libraries_meet_too(stage: str, world: Path, command: Command, happened: Happened):
     """No file may grow beyond a size: Arrow, safetensors and torch write without Python's knowing."""
-    whole = world / "whole"
-    prepared(stage, whole, command, world)
-    expected = left(stage, whole, run(*command(stage, whole), folder=world))
+    expected, _ = whole(stage, world, command)
     for size in SIZES[stage]:
         place = world / f"quota-{size}"
         assert refused_then_done(stage, no_file_over(size), place, world, command) == expected
@@ -79,22 +74,22 @@ def test_an_output_folder_that_is_read_only(stage: str, world: Path, command: Co
     happened("read-only output", stage, "one clear sentence that names the folder, exit 2")
 
 
-NAMES = {"spaces": "two words  and more", "unicode": "Überprüfung 測試 \U0001f33e", "200 characters": "x" * 200}
+NAME = "two words  and more, Überprüfung 測試 \U0001f33e "
+NAME += "x" * (200 - len(NAME))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_paths_of_any_kind(name: str, world: Path, command: Command, happened: Happened):
+def test_paths_of_any_kind(world: Path, command: Command, happened: Happened):
     """Pool, task, store and output below such a folder, all stages."""
-    here = world / NAMES[name]
+    here = world / NAME
     here.mkdir()
     for path in world.glob("*.*"):
         (here / path.name).write_bytes(path.read_bytes())
     for stage in STAGES:
-        place = here / f"{stage} {NAMES[name][:150]}"
+        place = here / f"{stage} {NAME[:150]}"
         prepared(stage, place, command, here)
         ended = run(*command(stage, place), folder=here)
         assert ended.code == 0, (stage, ended.err)
-    happened(f"paths with {name}", "every stage", "works")
+    happened("paths with spaces, unicode and 200 characters", "every stage", "works")
 
 
 def test_a_name_that_no_disk_takes_is_said(world: Path, command: Command, happened: Happened):

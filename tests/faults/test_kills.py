@@ -8,19 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import STAGES, Command, Happened, left, prepared
-from injected import Fault, counted, killed_at, run, start
+from commands import STAGES, Command, Happened, left, prepared, whole
+from injected import Fault, killed_at, run, start
 
 from thresher.core.store import Store
-
-
-def whole(stage: str, world: Path, command: Command) -> tuple[object, int]:
-    """What the stage leaves when nothing happens, and its writes."""
-    place = world / "whole"
-    prepared(stage, place, command, world)
-    ended = run(*command(stage, place), folder=world, fault=counted(world / "writes", place))
-    assert ended.code == 0, ended.err
-    return left(stage, place, ended), json.loads((world / "writes").read_text())
 
 
 def goes_on(stage: str, at: list[int], world: Path, command: Command) -> None:

@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_leaves_its_events(world: Path, command: Command, h
     said = [json.loads(line)["event"] for line in after.splitlines()]
     assert said.count("run started") == 2
     assert said.count("run ended") == 1
-    assert said.count("job ended") == 2
+    assert said.count("job ended") in (1, 2)  # a kill may come between a result and its event
     happened("kill -9, and the log", "run", "events.jsonl is whole up to the kill and goes on below")
 
 

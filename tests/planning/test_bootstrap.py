@@ -73,3 +73,10 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("differences", [np.full((3, 4), 0.1), np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros((2, 5))])
+def test_differences_that_average_out_over_seeds_and_rows_have_a_detectable_difference(differences: np.ndarray):
+    one = paired_bootstrap(differences)
+    assert one.detectable() == pytest.approx(one.detectable(seeds=len(differences)))
+    assert 0.0 <= one.detectable() < 20 * max(one.se, 1e-15)

@@ -50,6 +50,9 @@ def show(found: dict[str, Any]) -> None:
         if curve_words(panel):
             out.print(Text(curve_words(panel)))
         _break_even(panel)
+    leads = [arm["against_random"] or {} for panel in found["panels"] for arm in panel["arms"]]
+    if any(lead.get("p_holm") is not None for lead in leads):
+        out.print(Text("Intervals against random are each comparison's own; p is Holm's, for all of a table together."))
     for one in found.get("size_ratios", ()):
         out.print(Text(one["sentence"]))
 

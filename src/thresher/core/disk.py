@@ -55,11 +55,13 @@ def writing(path: Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str | None:
     """What the disk said; None where it is not about writing."""
+    if isinstance(error, OSError) and error.errno is None and re.search(r"\d+ requested and \d+ written", str(error)):
+        return "the disk took only a part of it (is it full?)"  # numpy
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno) if error.errno in UNWRITABLE else None
     number = re.search(r"\bos error (\d+)", str(error))  # safetensors, which is written in Rust
     if number is not None and int(number[1]) in UNWRITABLE:
         return os.strerror(int(number[1]))
-    if isinstance(error, RuntimeError) and re.search(r"PytorchStreamWriter|file write failed|basic_ios", str(error)):
+    if isinstance(error, RuntimeError) and re.search("PytorchStreamWriter|inline_container|basic_ios", str(error)):
         return "torch could not write it (is the disk full?)"
     return None

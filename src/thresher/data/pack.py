@@ -18,6 +18,7 @@ from jaxtyping import Int
 
 from thresher.core.pool import SCHEMA, Pool, update_fingerprint
 from thresher.core.store import writing
+from thresher.data import kept
 from thresher.errors import PoolError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def pack(
     vocabulary = hashlib.sha256(backend.to_str().encode("utf-8", "surrogatepass")).hexdigest()
     sign = json.dumps([VERSION, pool.fingerprint, vocabulary, length, border, name])
     path = cache / "pools" / f"{hashlib.sha256(sign.encode()).hexdigest()[:32]}.arrow"
-    if not path.exists():
+    if not kept.sound(path):
         note = f"cut to pieces of {length} tokens{f' of {name}' if name else ''} at {border} borders"
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +207,7 @@ def _write(rows: Iterator[tuple], pool: Pool, note: str, path: Path) -> None:
             with pa.ipc.new_file(out, schema) as writer:
                 for i in range(reader.num_record_batches):
                     writer.write_batch(reader.get_batch(i).replace_schema_metadata(schema.metadata))
-        os.replace(whole, path)
+        kept.put(whole, path)
     finally:
         first.unlink(missing_ok=True)
         whole.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -18,16 +17,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from thresher.core import checksum
-from thresher.core.disk import write_bytes, writing
+from thresher.core.disk import writing
 from thresher.core.pool import SCHEMA, Pool, Skipped, update_fingerprint
-from thresher.data import records
+from thresher.data import kept, records
 from thresher.data.formats import converter
 from thresher.data.parse import Plan, parse
 from thresher.data.records import Chunk
 from thresher.errors import PoolError
 
-log = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same bytes give other rows
 BATCH_BYTES = 16 << 20  # text of one batch of the Arrow file
 DEMO = ("demo", "demo:target", "demo:test")
@@ -58,27 +55,12 @@ def load_pool(
     name = name or _short(str(source))
     options = {"version": VERSION, "format": format, "group": group, "skip_bad": skip_bad, "name": name}
     path = cache / "pools" / f"{_hash(files, options)}.arrow"
-    if not _sound(path):
+    if not kept.sound(path):
         plan = Plan(str(source), format=format, forced=format is not None, group=group, skip_bad=skip_bad)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(stream, plan, path, name)
     return Pool.open(path)
-
-
-def _sum_of(path: Path) -> Path:
-    return path.with_name(path.name + ".crc32")
-
-
-def _sound(path: Path) -> bool:
-    """Whether the pool was read before and its file is as it was written; damage is said, and it is read again."""
-    if not path.exists():
-        return False
-    said = _sum_of(path)
-    if not said.exists() or said.read_text().strip() == checksum.of_file_once(path):  # none: written before 0.2
-        return True
-    log.warning("%s is damaged (its checksum is another): the rows are read again from their source", path)
-    return False
 
 
 def _short(source: str) -> str:
@@ -154,8 +136,7 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
         with pa.OSFile(str(whole), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for batch in _batches(rows, numbered):
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-        write_bytes(_sum_of(path), checksum.of_file(whole).encode())
-        os.replace(whole, path)
+        kept.put(whole, path)
     finally:
         rows.unlink(missing_ok=True)
         whole.unlink(missing_ok=True)

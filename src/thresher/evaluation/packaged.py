@@ -52,6 +52,8 @@ def merged(own: dict[str, Any], folder: Path, seen: tuple[str, ...] = ()) -> dic
             raise TaskError(f"{beside}: {error}.") from None
     else:
         read = values(other)
+    if read.get("run_programs"):
+        raise TaskError(f"{beside}: no file gives leave to run programs; say --run-programs on the command line.")
     taken = merged(dict(read), folder, (*seen, other))
     if own.get("measure", taken.get("measure")) != taken.get("measure"):
         taken.pop("metrics", None)

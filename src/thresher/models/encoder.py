@@ -20,7 +20,7 @@ from thresher.data.chat import Encoded, join
 from thresher.errors import ModelError
 from thresher.models import load
 from thresher.models.device import choose_device, choose_dtype
-from thresher.models.folder import trusted
+from thresher.models.folder import UNREADABLE, trusted
 from thresher.models.hidden import TOKEN_BUDGET, Pooling, pooled
 from thresher.models.modules import Dense, Modules
 from thresher.models.quiet import quiet
@@ -93,7 +93,7 @@ def load_encoder(path: str, device: str, dtype: str) -> Encoder:
         model = AutoModel.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trusted(path)
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"cannot open the encoder {path}: {error}") from error
     if model.config.is_encoder_decoder:
         model = model.get_encoder()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from thresher.core.store import writing
 from thresher.errors import ModelError
@@ -22,6 +25,11 @@ ABOUT = "thresher.json"
 TRUSTED = "THRESHER_TRUSTED"  # folders, for worker processes; `check` sets it
 MOST_BYTES = 256 << 20  # of a tokenizer's or configuration's file; the largest in use have some 40 MB
 TEXTS = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+UNREADABLE = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError,
+    struct.error, SafetensorError, StrictDataclassError,
+)  # fmt: skip
+"""What opening a file that is none, or was made to break its reader, ends with."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 

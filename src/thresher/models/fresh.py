@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from thresher.errors import ModelError
-from thresher.models.folder import trusted
+from thresher.models.folder import UNREADABLE, trusted
 from thresher.models.load import open_tokenizer
 from thresher.models.quiet import quiet
 
@@ -25,7 +25,7 @@ def fresh_model(path: str, *, dtype: str = "float32") -> PreTrainedModel:
             return AutoModelForCausalLM.from_pretrained(
                 path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=trusted(path)
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"cannot open the model {path} for training: {error}") from error
 
 

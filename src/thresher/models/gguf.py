@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thresher.errors import ModelError
-from thresher.models.folder import build, file_hash
+from thresher.models.folder import UNREADABLE, build, file_hash
 
 VERSION = 1  # raise it when the conversion changes
 
@@ -43,7 +43,7 @@ def _write(path: Path, part: Path) -> None:
         raise ModelError(
             f"reading {path.name} needs the packages gguf and accelerate: pip install gguf accelerate."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"cannot convert {path}: {error}") from error
     known = model.config.to_dict()
     known.pop("quantization_config", None)

@@ -92,7 +92,7 @@ def open_tokenizer(path: str) -> PreTrainedTokenizerBase:
 def _tokenizer(path: str) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=folders.trusted(path))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - the tokenizers library raises it bare
         here = Path(path)
         if folders.is_adapter(here):
             return _tokenizer(_base_of(here))
@@ -117,7 +117,7 @@ def config(path: str) -> Any:
     """
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=folders.trusted(path))
-    except (OSError, ValueError, KeyError) as error:
+    except folders.UNREADABLE as error:
         raise ModelError(f"cannot read the configuration of {path}: {error}") from error
 
 
@@ -171,7 +171,7 @@ def _load(path: str, device: str, dtype: str) -> Opened:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, path).merge_and_unload()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except folders.UNREADABLE as error:
         raise ModelError(f"cannot open the model {path}: {error}") from error
     model = model.to(device).eval().requires_grad_(False)
     tokenizer = open_tokenizer(path)

@@ -49,9 +49,10 @@ class Paired:
             raise ValueError("one seed does not say what others would give")
         parts = (0.0 if math.isnan(self.se_seeds) else self.se_seeds * math.sqrt(self.seeds / seeds),
                  self.se_rows * math.sqrt(self.rows / rows))  # fmt: skip
-        scale = self.se / math.hypot(*_parts(self)) if self.se > 0 else 1.0
+        known = math.hypot(*_parts(self))  # 0 where seeds and rows each average out: what is left is all there is
+        spread = self.se * math.hypot(*parts) / known if known > 0 else self.se
         freedom = _freedom(*parts, seeds, rows)
-        return float(stdtrit(freedom, 0.975) + stdtrit(freedom, 0.8)) * scale * math.hypot(*parts)
+        return float(stdtrit(freedom, 0.975) + stdtrit(freedom, 0.8)) * spread
 
 
 def paired_bootstrap(differences: Float[np.ndarray, "m n"], *, draws: int = DRAWS, seed: int = 0) -> Paired:

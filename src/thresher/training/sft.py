@@ -65,10 +65,13 @@ def train(
 
     Raises:
         PoolError: a stage without a trainable token.
+        RecipeError: a tracker that is not there.
     """
     done = out / DONE
     if done.exists():
         return Receipt.from_dict(json.loads(done.read_text())["receipt"])
+    for _, recipe in stages:
+        tracking.trackers(recipe.report_to)  # before anything is done
     arch = load.architecture(model)
     tokenizer = load.open_tokenizer(model)
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
