@@ -87,13 +87,13 @@ def main(name: str = "", folder: str = "../shared/data/targets", rows: str = "16
         theirs = {(one.task, one.metric.partition("/")[0]): one for one in found}
         names = {"accuracy": "acc", "accuracy_character": "acc_norm"}
         print(f"model {name or 'scratch:1m'}, {rows} rows each, float32")
-        print(f"{'task':12} {'ours':20} {'':10} {'harness':14} {'':10} rows that differ")
+        print(f"{'task':12} {'ours':20} {'':10} {'harness':16} {'':10} rows that differ")
         for task in tasks:
             pool = load_pool(task.data, cache=home, format=task.reading)
             for one in evaluate(model, task, pool, dtype="float32")[0].all():
                 other = theirs[task.task, names.get(one.metric, one.metric)]
                 differ = int((one.values != other.values).sum())
-                ours, harness_ = f"{one.metric:20} {one.score:<10.4f}", f"{other.metric:14} {other.score:<10.4f}"
+                ours, harness_ = f"{one.metric:20} {one.score:<10.4f}", f"{other.metric:16} {other.score:<10.4f}"
                 print(f"{task.task:12} {ours} {harness_} {differ}")
 
 

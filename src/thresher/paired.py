@@ -15,7 +15,7 @@ from thresher.errors import ResultsError
 from thresher.planning.bootstrap import Paired, holm, paired_bootstrap
 from thresher.planning.results import higher_is_better
 
-FILE, PLAIN = "paired.json", "random"
+FILE, PLAIN, TRAINED = "paired.json", "random", "trained/*/result.json"
 Values = dict[tuple[str, str, str], dict[int, np.ndarray]]  # (method, scorer, budget): seed: (n,)
 
 
@@ -33,7 +33,7 @@ def panels(out: Path, against: str = PLAIN) -> list[dict[str, Any]]:
     measured: dict[tuple[str, str, str], Values] = {}
     for panel, arm, seed, values in _lines(out):
         measured.setdefault(panel, {}).setdefault(arm, {})[seed] = values
-    if not measured:
+    if not any(out.glob(TRAINED)):
         raise ResultsError(f"{out} has no finished model. `thresher run --out {out}` makes them.")
     return [_panel(*panel, arms, against) for panel, arms in measured.items()]
 
@@ -79,7 +79,7 @@ def _numbers(one: Paired) -> dict[str, Any]:
 
 def _lines(out: Path) -> Iterator[tuple[tuple[str, str, str], tuple[str, str, str], int, np.ndarray]]:
     """(task, metric, protocol), arm, seed and test rows' values of every finished model."""
-    for path in sorted(out.glob("trained/*/result.json")):
+    for path in sorted(out.glob(TRAINED)):
         record = json.loads(path.read_text(encoding="utf-8"))
         for line, values in _scored(record):
             panel = (line["task"], line["metric"], line.get("protocol", ""))
@@ -87,15 +87,15 @@ def _lines(out: Path) -> Iterator[tuple[tuple[str, str, str], tuple[str, str, st
 
 
 def _scored(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """A line of results with its rows' values; a score that is not their mean (bleu, perplexity) is left out.
+    """A line of results with its rows' values; without such values, or where their mean is not the score, left out.
 
     Raises:
         ResultsError: values that do not belong to the scores.
     """
     scores = [one for receipt in record["receipts"] for one in receipt.get("scores", (receipt,)) if "values" in one]
-    if len(scores) != len(record["results"]):
+    if scores and len(scores) != len(record["results"]):
         raise ResultsError(f"{record['results'][0].get('job', 'a model')}: its scores and its test rows do not fit.")
-    for line, one in zip(record["results"], scores, strict=True):
+    for line, one in zip(record["results"] if scores else [], scores, strict=True):
         values = np.array(one["values"], np.float64)
         if line.get("seed") is not None and len(values) > 1 and np.isclose(values.mean(), line["score"], rtol=1e-6):
             yield line, values

@@ -7,11 +7,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from injected import Ended, counted, run
 
 Command = Callable[[str, Path], tuple[object, ...]]  # command(stage, place)
 Happened = Callable[[str, str, str], None]  # happened(fault, stage, what)
 STAGES = ("read", "measure", "select", "train", "evaluate", "run", "report")
+LONG = [pytest.param(stage, marks=pytest.mark.faults) if stage == "run" else stage for stage in STAGES]  # its jobs
+
+
+def middle(writes: int) -> int:
+    """A write at which a stage is well under way."""
+    return max(1, 2 * writes // 3)
 
 
 def left(stage: str, place: Path, ended: Ended) -> object:

@@ -8,20 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import STAGES, Command, Happened, left, prepared, whole
+from commands import LONG, STAGES, Command, Happened, left, middle, prepared, whole
 from injected import Fault, killed_at, run, start
 
 from thresher.core.store import Store
 
 
-def goes_on(stage: str, at: list[int], world: Path, command: Command) -> None:
-    """Killed at those writes, one after the other; then the same command again leaves the same."""
+def goes_on(stage: str, world: Path, command: Command, everywhere: bool = False) -> None:
+    """Killed at a write, or at each, one after the other; then the same command again leaves the same."""
     expected, writes = whole(stage, world, command)
-    for number in at or range(1, writes + 1):
+    for number in range(1, writes + 1) if everywhere else [middle(writes)]:
         place = world / f"killed-{number}"
         prepared(stage, place, command, world)
-        last = max(1, writes if number < 0 else min(number, writes))
-        killed = run(*command(stage, place), folder=world, fault=killed_at(last, place))
+        killed = run(*command(stage, place), folder=world, fault=killed_at(number, place))
         assert killed.code == -signal.SIGKILL, (number, writes, killed.err)
         if stage in ("select", "train"):
             assert not (place / "out").exists(), "nothing is in --out before it is whole"
@@ -38,17 +37,16 @@ WHAT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", LONG)
 def test_killed_in_the_middle_it_goes_on(stage: str, world: Path, command: Command, happened: Happened):
-    middle = {"read": 2, "measure": 9, "select": 12, "train": 5, "evaluate": 2, "run": 40, "report": 1}[stage]
-    goes_on(stage, [middle], world, command)
+    goes_on(stage, world, command)
     happened("kill -9 in the middle", stage, SAID.format(what=WHAT[stage]))
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_every_write_it_goes_on(stage: str, world: Path, command: Command, happened: Happened):
-    goes_on(stage, [], world, command)
+    goes_on(stage, world, command, everywhere=True)
     happened("kill -9 at every write, one after the other", stage, SAID.format(what=WHAT[stage]))
 
 
@@ -70,7 +68,7 @@ def backwards() -> None:
     time.time_ns = lambda: next(told) * 1_000_000_000
 
 
-@pytest.mark.parametrize("stage", ["measure", "train"])
+@pytest.mark.parametrize("stage", ["measure", pytest.param("train", marks=pytest.mark.faults)])
 def test_a_clock_that_goes_backwards(stage: str, world: Path, command: Command, happened: Happened):
     expected, writes = whole(stage, world, command)
     place = world / "clock"

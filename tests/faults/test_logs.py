@@ -41,6 +41,7 @@ def test_a_torn_line_is_ended_and_nothing_is_taken_back(tmp_path: Path, monkeypa
     assert [line["event"] for line in events.read(tmp_path / events.FILE)] == ["one", "two"]
 
 
+@pytest.mark.faults
 def test_a_run_that_is_killed_leaves_its_events(world: Path, command: Command, happened: Happened):
     place = world / "place"
     ended = run(*command("run", world / "whole"), folder=world, fault=counted(world / "writes", world / "whole"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from thresher.data.read import load_pool
@@ -55,20 +56,33 @@ def harness_task(folder: Path, name: str, rows: Path, **more: object) -> None:
 
 
 @pytest.fixture
-def rows(tiny_model: str, tmp_path: Path) -> Path:
+def wordy(tiny_model: str, tmp_path: Path) -> str:
+    """The tiny model with louder layers: it writes something else for nearly every prompt, and sometimes an "e"."""
+    opened = open_model(tiny_model, dtype="float32")
+    with torch.no_grad():
+        for name, weight in opened.model.named_parameters():
+            weight.mul_(4 if "proj" in name else 1)
+    opened.model.save_pretrained(tmp_path / "wordy")
+    opened.tokenizer.save_pretrained(tmp_path / "wordy")
+    return str(tmp_path / "wordy")
+
+
+@pytest.fixture
+def rows(wordy: str, tmp_path: Path) -> Path:
     """Twelve rows; the answer of every other one is what the model writes, so that half are right."""
     path, found = tmp_path / "rows.jsonl", lines()
     path.write_text("".join(json.dumps(row) + "\n" for row in found))
     pool = load_pool(str(path), cache=tmp_path / "pools", format=WRITTEN.reading)
-    opened = open_model(tiny_model, dtype="float32")
+    opened = open_model(wordy, dtype="float32")
     said = write(opened, WRITTEN, asked(WRITTEN, pool, None)).texts
+    assert len(set(said)) > 3
     for i, row in enumerate(found):
         row["answer"] = (WRITTEN.extracted(said[i]) or "nothing") if i % 2 else "something else"
     path.write_text("".join(json.dumps(row) + "\n" for row in found))
     return path
 
 
-def test_written_answers_and_choices_are_scored_alike(tiny_model: str, rows: Path, tmp_path: Path):
+def test_written_answers_and_choices_are_scored_alike(wordy: str, rows: Path, tmp_path: Path):
     from thresher.evaluation import harness
 
     folder = tmp_path / "tasks"
@@ -84,14 +98,14 @@ def test_written_answers_and_choices_are_scored_alike(tiny_model: str, rows: Pat
         folder, "chosen", rows, output_type="multiple_choice", doc_to_target="gold", doc_to_choice="{{choices}}",
         metric_list=[{"metric": one, "aggregation": "mean", "higher_is_better": True} for one in ("acc", "acc_norm")],
     )  # fmt: skip
-    opened = open_model(tiny_model, dtype="float32")
+    opened = open_model(wordy, dtype="float32")
     found, receipt = harness.run(opened, ["sums", "chosen"], folder=folder)
     theirs = {(one.task, one.metric): one for one in found}
     assert receipt.flops > 0
     ours = {}
     for task in (WRITTEN, CHOSEN):
         pool = load_pool(str(rows), cache=tmp_path / "pools", format=task.reading)
-        outcome, _ = evaluate(tiny_model, replace(task, data=str(rows)), pool, dtype="float32")
+        outcome, _ = evaluate(wordy, replace(task, data=str(rows)), pool, dtype="float32")
         ours |= {(one.task, one.metric): one for one in outcome.all()}
     pairs = {
         ("sums", "exact_match"): ("sums", "exact_match/word"),

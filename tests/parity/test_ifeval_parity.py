@@ -29,14 +29,16 @@ PIECES = (
 
 
 def texts(row: dict, draw: random.Random) -> list[str]:
-    """The prompt's own words, its rules' values, and pieces that rules look for, mixed."""
+    """The prompt's own words, its rules' values and pieces that rules look for, mixed; paragraphs of a first word."""
     values = [str(v) for of in row["kwargs"] for v in of.values() if isinstance(v, str)]
     words = [str(w) for of in row["kwargs"] for v in of.values() if isinstance(v, list) for w in v]
     mixed = [
         "".join(draw.choices([*PIECES, *values, *(f"{w} " for w in words), row["prompt"] + " "], k=draw.randint(1, 9)))
         for _ in range(4)
     ]
-    return [row["prompt"], row["prompt"].lower(), row["prompt"].upper(), *mixed]
+    paragraphs = ["\n\n".join([f"{of['first_word']} it is."] * of["num_paragraphs"])
+                  for of in row["kwargs"] if of.get("first_word")]  # fmt: skip
+    return [row["prompt"], row["prompt"].lower(), row["prompt"].upper(), *mixed, *paragraphs]
 
 
 def test_every_rule_agrees(monkeypatch: pytest.MonkeyPatch):

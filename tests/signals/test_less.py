@@ -410,6 +410,29 @@ def test_a_gradient_that_is_zero_or_not_finite(
         scores(Less(warmup=warmup(model, run=str(broken))), pool, target(), store)
 
 
+def cut_off(grouped: Pool, group: str) -> Pool:
+    """One more row, of this group: its prompt alone fills the window."""
+    long = [{"role": "user", "content": "count " * 600}, {"role": "assistant", "content": "no"}]
+    groups = [grouped.group_names[g] for g in grouped.group_index()]
+    return Pool.from_messages([*grouped.messages(), long], [*groups, group], ids=[*grouped.ids(), "long"], name="cut")
+
+
+def test_a_target_row_whose_answer_was_cut_off_is_said_and_is_no_part_of_its_groups_mean(
+    model: str, pool: Pool, grouped: Pool, shared: Store
+):
+    signal = Less(warmup=warmup(model), dimensions=64)
+    whole = pipeline.measure(signal, pool, grouped, store=shared)
+    cut = pipeline.measure(signal, pool, cut_off(grouped, "b"), store=shared)
+    assert_allclose(cut.values, whole.values, atol=1e-6)
+    assert cut.manifest["account"]["target_rows_left_out"] == ["long"]
+    assert whole.manifest["account"]["target_rows_left_out"] == []
+
+
+def test_a_target_group_without_an_answer_within_the_window(model: str, pool: Pool, grouped: Pool, shared: Store):
+    with pytest.raises(PoolError, match=r"1 of 3 target groups have no row with an answer within .*first .*long"):
+        pipeline.measure(Less(warmup=warmup(model), dimensions=64), pool, cut_off(grouped, "c"), store=shared)
+
+
 def test_a_cap_that_holds_no_part_is_refused_before_anything_runs(model: str, pool: Pool, store: Store):
     signal = Less(warmup=warmup(model), keep="int8", dimensions=64, disk_cap=1000.0)
     with pytest.raises(FieldError, match=r"disk_cap of 1e\+03 bytes holds no part: 120 rows of 2 x 64 numbers as int8"):

@@ -28,11 +28,11 @@ def command(recipe: Path, store: str | None, as_json: bool) -> None:
         return
     for line in found["arms"]:
         why = f"  not priced: {line['not_priced']}" if line["not_priced"] else ""
-        click.echo(
+        options.echo(
             f"{line['method']:36} {line['jobs']:5} models  choosing {flops(line['selection_flops']):>9}  training "
             f"{flops(line['training_flops']):>9} FLOPs{why}"
         )
-    click.echo(
+    options.echo(
         f"{found['jobs']} models, each scored on {found['tasks']} tasks. Choosing {flops(found['selection_flops'])} "
         f"FLOPs (what arms share counted once), training {flops(found['training_flops'])}; on {found['hardware']} some "
         f"{seconds(3600 * found['selection_hours'])} and {seconds(3600 * found['training_hours'])}."

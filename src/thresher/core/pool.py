@@ -82,7 +82,7 @@ class Pool:
 
     @classmethod
     def from_messages(
-        cls, messages: Sequence[Sequence[Message]], groups: Sequence[str] | None = None, *,
+        cls, messages: Sequence[Sequence[Message]], groups: Sequence[str | None] | None = None, *,
         ids: Sequence[str] | None = None, origin: Sequence[dict[str, Any]] | None = None, name: str = "pool",
     ) -> Pool:  # fmt: skip
         """A pool in memory, for tests and programs."""

@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from filelock import FileLock
 
 from thresher.core.disk import writing
 from thresher.core.pool import SCHEMA, Pool, Skipped, update_fingerprint
@@ -57,10 +59,22 @@ def load_pool(
     path = cache / "pools" / f"{_hash(files, options)}.arrow"
     if not kept.sound(path):
         plan = Plan(str(source), format=format, forced=format is not None, group=group, skip_bad=skip_bad)
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(stream, plan, path, name)
+        with writing(path), _alone(path):
+            if not kept.sound(path):  # another process may have read it meanwhile
+                _write(stream, plan, path, name)
     return Pool.open(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time reads a source; what a killed one left is taken away. A lock dies with its process."""
+    locks = path.parents[1] / "locks"
+    for folder in (path.parent, locks):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"pool-{path.stem}.lock"):
+        for left in path.parent.glob(f".{path.stem}.*.part"):
+            left.unlink(missing_ok=True)
+        yield
 
 
 def _short(source: str) -> str:

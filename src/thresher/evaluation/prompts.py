@@ -87,7 +87,7 @@ def fitted(
     long = np.flatnonzero(tokens.lengths() > window)
     if not long.size:
         return tokens, []
-    names = list(dict.fromkeys(rows.take([owner[i] for i in long[:3]]).ids()))
+    names = list(dict.fromkeys(rows.take(owner[long[:3]]).ids()))
     if task.over_window == "refuse":
         raise TaskError(
             f"task {task.task}: {len({owner[i] for i in long})} rows have no room for their answer within {window} "

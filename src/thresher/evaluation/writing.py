@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ def _said(task: Task, found: Sequence[Answer]) -> list[str]:
     n, notes = len(found), []
     empty = sum(not one.text.strip() for one in found)
     if n and empty == n:
-        how = "the end of its turn" if all(one.ended == "end" for one in found) else f"a stop string {list(task.stop)}"
+        ways = {"end": "the end of its turn", "stop": f"a stop string {list(task.stop)}", "length": "their length"}
+        how = ways[Counter(one.ended for one in found).most_common(1)[0][0]]
         notes.append(f"the model writes nothing: all {n} answers are empty, mostly ended by {how}")
     elif empty:
         notes.append(f"{empty} of {n} answers are empty")

@@ -164,7 +164,7 @@ class _Batch:
 
 def drawn(logits: torch.Tensor, temperature: float, top_p: float, draws: Sequence[float]) -> list[int]:
     """One token a row of (b, V): the draw's place in the cumulative probabilities, likeliest token first."""
-    order = logits.float().cpu().argsort(-1, descending=True, stable=True)
+    order = logits.float().cpu().argsort(dim=-1, descending=True, stable=True)
     probability = (logits.double().cpu().gather(-1, order) / temperature).softmax(-1).cumsum(-1).numpy()
     found = []
     for row, draw in enumerate(draws):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from thresher.compute.flops import Architecture
 from thresher.errors import ModelError
 from thresher.models.folder import UNREADABLE, build, file_hash
+from thresher.models.gguf_header import elements
 
 VERSION = 1  # raise it when the conversion changes
 
@@ -24,12 +26,13 @@ def convert(path: Path, *, origin: str, home: Path) -> Path:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{path} is not a GGUF file: it does not begin with the letters GGUF.")
+    held = elements(path)
     digest = file_hash(path)
     about = {"origin": origin, "file": path.name, "file_sha256": digest, "random_start": False, "made_by": "gguf"}
-    return build(home / f"gguf-{digest[:24]}-v{VERSION}", lambda part: _write(path, part), about)
+    return build(home / f"gguf-{digest[:24]}-v{VERSION}", lambda part: _write(path, part, held), about)
 
 
-def _write(path: Path, part: Path) -> None:
+def _write(path: Path, part: Path, held: int) -> None:
     """Read through transformers, then save a clean copy: its model calls itself quantised and will not save.
 
     Raises:
@@ -37,7 +40,12 @@ def _write(path: Path, part: Path) -> None:
     """
     source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        needed = Architecture.of(AutoConfig.from_pretrained(**source)).params
+        if needed > 1.1 * held:  # and says so before room for all of them is taken
+            raise ModelError(f"{path} describes a model of {needed:,} parameters, and holds {held:,}. Get it again.")
+        model, told = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+        if missing := sorted(told["missing_keys"]):
+            raise ModelError(f"{path} lacks {len(missing)} tensors of the model it describes, first {missing[:3]}.")
         tokenizer = AutoTokenizer.from_pretrained(**source)
     except ImportError as error:
         raise ModelError(

@@ -163,10 +163,15 @@ def _load(path: str, device: str, dtype: str) -> Opened:
     here = Path(path)
     base = _base_of(here) if folders.is_adapter(here) else path
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, told = AutoModelForCausalLM.from_pretrained(
             base, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True,
-            trust_remote_code=folders.trusted(base),
+            trust_remote_code=folders.trusted(base), output_loading_info=True,
         )
+        if missing := sorted(told["missing_keys"]):
+            raise ModelError(
+                f"{base} lacks {len(missing)} of the tensors that its configuration names, first {missing[:3]}: "
+                "they would be random numbers. Get the model again, with all files of its weights."
+            )
         if base != path:
             from peft import PeftModel
 

@@ -23,7 +23,7 @@ from thresher.signals._checkpoints import Run
 from thresher.signals._kept import Keep, Shelf, bytes_per_row, reduced, restored
 from thresher.signals._on_warmup import OnWarmup
 from thresher.signals._row_features import ProjectionKind, Reading, Shape, dimensions, directions, projection_flops
-from thresher.signals._target_directions import columns, target_directions
+from thresher.signals._target_directions import columns, left_out, target_directions
 
 log = logging.getLogger(__name__)
 PART = 4096  # rows: what a cap on the disk must hold at least
@@ -47,7 +47,8 @@ class Less(OnWarmup):
         x_i = Pi u_i / |Pi u_i|   y_z = Pi g_z / |Pi g_z|
         affinity_iz = sum_c w_c <x_ic, y_zc>        w_c: mean learning rate of epoch c, over their sum
 
-    With `per = "group"` the mean over the target group, which is linear, is taken of y. Rows are scored and dropped.
+    With `per = "group"` the mean over the target group, which is linear, is taken of y; target rows whose answer lies
+    outside the window are no part of it. Rows are scored and dropped.
 
     Source:  Xia et al. 2024, "LESS: Selecting Influential Data for Targeted Instruction Tuning", arXiv:2402.04333.
     Differs: the default projection is sparse. Group means are over a group's own rows, whatever the groups' sizes. With
@@ -153,6 +154,7 @@ class Less(OnWarmup):
             **self.warmup.account(state.run),
             "checkpoints": [number + 1 for number in numbers], "weights": state.run.weights(numbers),
             "p": p, "d": dimensions(self.projection, p, self.dimensions), "memory_estimate": state.memory,
+            "target_rows_left_out": left_out(Path(state.target)),
             "kept": {**self._shelf(state).agreement(), "bytes": self._shelf(state).used()},
         }  # fmt: skip
 
