@@ -12,6 +12,7 @@ import pytest
 from thresher.core.store import Store
 from thresher.errors import FieldError, RecipeError, StoreError, UnknownName
 from thresher.planning.results import COLUMNS, EXTRA
+from thresher.pricing import price
 from thresher.run import run
 from thresher.setting import Setting
 from thresher.signals._tuning import Tuning
@@ -140,3 +141,17 @@ def test_a_field_that_cannot_be_is_refused_before_anything_is_chosen(folder: Pat
     with pytest.raises(FieldError, match="loss.max_tokens must be a whole number, not 'many'"):
         run(Spec.from_dict(wrong, folder=folder), tmp_path / "out", store=Store(tmp_path / "store"))
     assert not (tmp_path / "out" / "selections").exists(), "the first arm's rows were chosen already"
+
+
+def test_the_price_said_before_is_what_the_run_came_to(folder: Path, finished: Path):
+    spec = Spec.from_dict(values(), folder=folder)
+    said = price(spec, Setting.open(spec.sources, store=Store(folder / "store"), recipe=spec.recipe))
+    lines = [line for line in lines_of(finished) if line["metric"] == "loss"]
+    by_arm = {line["method"]: line for line in said["arms"]}
+    assert {name: line["jobs"] for name, line in by_arm.items()} == {"zero-shot": 2, "random": 2, "ppl-mid": 2}
+    assert said["jobs"] == len(lines)
+    trained = sum(line["training_flops"] for line in lines)
+    assert said["training_flops"] == pytest.approx(trained, rel=0.25), "mean rows, whole batches"
+    read = max(line["selection_flops"] for line in lines if line["method"] == "ppl-mid")
+    assert by_arm["ppl-mid"]["selection_flops"] == pytest.approx(read, rel=0.25)
+    assert said["selection_flops"] == by_arm["ppl-mid"]["selection_flops"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from thresher.core.pool import Pool
 from thresher.errors import ModelError
@@ -180,6 +182,42 @@ def test_an_interrupted_build_leaves_no_model(tiny_pool: Pool, tmp_path: Path, m
             resolve("scratch:120k", pool=tiny_pool, cache=tmp_path)
     assert not list((tmp_path / "models").glob("*scratch*/")), "no folder, not even an unfinished one"
     assert load.architecture(resolve("scratch:120k", pool=tiny_pool, cache=tmp_path)).layers == 2
+
+
+def test_weights_that_lack_a_tensor_are_said(tiny_model: str, tmp_path: Path):
+    folder = copy(tiny_model, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("v_proj.weight"))
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=f"lacks 1 of the tensors.*{name}"):
+        load.open_model(resolve(str(folder), cache=tmp_path))
+
+
+def _word(text: bytes) -> bytes:
+    return struct.pack("<Q", len(text)) + text
+
+
+LLAMA = _word(b"general.architecture") + struct.pack("<I", 8) + _word(b"llama")
+
+
+@pytest.mark.parametrize(
+    ("counts", "after", "says"),
+    [
+        ((0, 1), LLAMA, "there is no tensor"),  # readers fill in a model of billions of parameters, all of them random
+        ((0, 1), _word(b"a") + struct.pack("<IIQ", 9, 0, 1 << 40), "there is no room"),  # and count on to the end
+        ((0, 1 << 50), LLAMA, "there is no room"),
+        ((1, 1), LLAMA + _word(b"w") + struct.pack("<IQQIQ", 2, 1 << 30, 1 << 30, 0, 0), "too short for"),
+        ((1, 1), LLAMA + _word(b"w") + struct.pack("<IQIQ", 1, 8, 0, 0), "describes a model of"),
+        ((0, 1), LLAMA[:-3], "not a whole GGUF file"),
+    ],
+    ids=["no tensors", "a long list", "many fields", "a large tensor", "a small tensor", "cut short"],
+)
+def test_a_gguf_file_that_says_too_much_of_itself(counts: tuple[int, int], after: bytes, says: str, tmp_path: Path):
+    path = tmp_path / "a.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + after + b"\0" * 64 * (says == "describes a model of"))
+    with pytest.raises(ModelError, match=says):
+        resolve(str(path), cache=tmp_path)
 
 
 def test_unknown_devices_and_dtypes_are_named(tiny_model: str):

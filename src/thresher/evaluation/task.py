@@ -99,7 +99,7 @@ class Task:
         """Every metric that is reported, the one that decides first."""
         if self.measure == "classifier":
             return ("wanted",) if self.wanted else ("unwanted",)
-        return self.metrics or MEASURES[self.measure].metrics[:1]
+        return tuple(self.metrics) or MEASURES[self.measure].metrics[:1]
 
     @property
     def reading(self) -> str | None:
@@ -159,8 +159,10 @@ class Task:
         checks.values(str(values["task"]), values)
         task = cls(**values)
         checks.check(task)
-        beside = {name: str(folder / getattr(task, name)) for name in ("judge", "data", "shots_from", "baseline")
-                  if getattr(task, name) is not None and (folder / getattr(task, name)).exists()}  # fmt: skip
+        beside: dict[str, Any] = {
+            name: str(folder / getattr(task, name)) for name in ("judge", "data", "shots_from", "baseline")
+            if getattr(task, name) is not None and (folder / getattr(task, name)).exists()
+        }  # fmt: skip
         task = replace(task, **beside)
         return task if home is None else task.at(str(folder / home) if (folder / home).exists() else str(home))
 
