@@ -220,7 +220,8 @@ def scores(choice: Choice) -> pa.Table:
     kinds = {name_of(signal): signal.kind for signal in choice.signals}
     for name, values in selection.values.items():
         for label, column in _numbers(name, values, kinds[name]):
-            columns[label] = _spread(column, selection.kept, n)
+            # a signal `group` numbers rows by whatever it was told to; the pool's own groups stay
+            columns["label" if label == "group" else label] = _spread(column, selection.kept, n)
     rank = np.full(n, -1)
     rank[subset.index] = np.arange(1, len(subset) + 1)
     columns["rank"] = pa.array(rank, mask=rank < 0)

@@ -15,7 +15,7 @@ from thresher.errors import StoreError
 from thresher.report import bars, comparison, tables
 
 _SHOWN, _LEFT, _CUT = 50, 20, 600
-_OURS = {"row", "id", "group", "tokens", "rank", "gain", "chosen", "reason"}
+_OURS = {"row", "id", "group", "label", "tokens", "rank", "gain", "chosen", "reason"}
 _TOP_GROUPS = 24
 
 
