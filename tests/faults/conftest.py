@@ -19,7 +19,8 @@ from commands import Command, Happened
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 HEAD = """# Faults
 
-Written by `make faults`: each line is a test in `tests/faults` that injects the fault into the stage and passed. The
+Each line is a test in `tests/faults` that injects the fault into the stage and passed when the table was last written
+(`make faults`; not yet as a whole: what has no line is not written down). The
 tests that take long (every single write of a stage) run there only; the others run with `make test`.
 
 | fault | stage | what happened | test |
