@@ -27,7 +27,9 @@ from thresher.planning.frontier import frontier
 from thresher.setting import Setting
 from thresher.spec import Spec
 
-JOBS_PER_PROCESS = 4  # kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one
+# Kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one. Small models fill less, and for them
+# starting a process is a good part of a job.
+JOBS_PER_PROCESS, JOBS_OF_SMALL, SMALL = 4, 16, 5e7  # SMALL in parameters
 
 
 def run(
@@ -133,7 +135,8 @@ def _results(jobs: list[Job], spec: Spec, mapper: Mapper | None) -> Iterator[tup
         return
     threads = spec.threads or max(1, (os.cpu_count() or 1) // workers)
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # before the workers load torch
-    for some in batched(left, workers * JOBS_PER_PROCESS):
+    small = all((job.line.get("model_params") or SMALL) < SMALL for job in left)
+    for some in batched(left, workers * (JOBS_OF_SMALL if small else JOBS_PER_PROCESS)):
         yield from _side_by_side(some, workers, threads)
 
 

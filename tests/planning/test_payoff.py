@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from thresher.planning.arms import arms
 from thresher.planning.frontier import frontier
 from thresher.planning.payoff import break_even, size_ratios
 from thresher.planning.results import Panel, Results, Run
+from thresher.report.payoff import break_even_rows
 
 FULL = 1e18
 SEEDS = (0, 1, 2)
@@ -86,3 +88,22 @@ def test_one_run_has_no_spread_and_nothing_paid_has_no_ratio():
     assert (alone["over"], alone["low"], alone["high"]) == ("", None, None)
     assert "95 %" not in alone["sentence"]
     assert size_ratios([{"break_even": []}]) == []
+
+
+def test_what_no_cheap_run_reached_is_a_bound_not_a_win():
+    """Random was run on 10 and 30 %, and never scored 40: it needs more than 30 %, nobody knows how much."""
+    runs = tuple(replace(one, fraction=0.3, training_flops=0.3 * FULL) if one.fraction == 1.0 else one
+                 for one in table(0.1, 40.0).runs)  # fmt: skip
+    more = run("other", 1.0, 5.0, 1e17)  # the whole pool's training is known
+    (found, _) = break_even(panel := Panel("t", "accuracy", "m", "", (*runs, more)), arms(panel))
+    assert found["beyond"]
+    assert found["cheap_fraction"] is None
+    assert found["runs"] == pytest.approx(0.1 / (0.3 - 0.1), rel=0.01)
+    assert found["size_ratio_needed"] == pytest.approx(0.1 * 10 / (0.3 - 0.1), rel=0.01)
+    assert found["interval"] is None
+    assert break_even_rows([found])[0][3].startswith("at most")
+    small = tuple(one for one in panel.runs if one.fraction != 0.3)
+    (found, _) = break_even(panel := Panel("t", "accuracy", "m", "", small), arms(panel))
+    assert (found["beyond"], found["runs"], found["size_ratio_needed"]) == (True, None, None)
+    assert break_even_rows([found])[0][3] == "not measured"
+    assert size_ratios([{"break_even": [found]}]) == []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thresher.planning.arms import Arm, arms
+from thresher.planning.beside import Beside, against_random
 from thresher.planning.bootstrap import holm
 from thresher.planning.crossings import curve_frontier
 from thresher.planning.curves import Fit
@@ -19,7 +20,7 @@ from thresher.planning.payoff import break_even, size_ratios
 from thresher.planning.prior import Prior
 from thresher.planning.regret import PLANNER, replay, summary
 from thresher.planning.results import Panel, Results, higher_is_better
-from thresher.planning.worth import Worth, against_random, overall, worth
+from thresher.planning.worth import Worth, overall, worth
 
 __all__ = [
     "Verdict",
@@ -160,14 +161,14 @@ def _point(found: Sequence[Arm], i: int) -> dict[str, object]:
     }
 
 
-def _together(compared: Sequence[Difference | None]) -> list[float | None]:
+def _together(compared: Sequence[Beside | None]) -> list[float | None]:
     """The p-values of a panel's leads over random, held together by Holm's rule; None where there is none."""
-    known = {i: lead.p for i, lead in enumerate(compared) if lead is not None and lead.p is not None}
+    known = {i: one.p for i, one in enumerate(compared) if one is not None and one.p is not None}
     found = dict(zip(known, holm(list(known.values())), strict=True))
     return [found.get(i) for i in range(len(compared))]
 
 
-def _arm(arm: Arm, verdict: Verdict, compared: Difference | None, together: float | None) -> dict[str, object]:
+def _arm(arm: Arm, verdict: Verdict, compared: Beside | None, together: float | None) -> dict[str, object]:
     return {
         "method": arm.method,
         "scorer": arm.scorer,

@@ -23,6 +23,7 @@ from thresher.planning.results import Panel
 
 CHEAP = 0.01  # a selection bill under 1 % of the training is no bill: random, lexical methods
 DRAWS = 400
+WHOLE = 0.99  # of a full run's training: chosen rows may be shorter than the pool's
 Of = Mapping[str, Any]
 Points = list[tuple[float, float]]  # (share of a full run's training, score)
 
@@ -30,9 +31,11 @@ Points = list[tuple[float, float]]  # (share of a full run's training, score)
 def break_even(panel: Panel, found: Sequence[Arm]) -> list[dict[str, object]]:
     """For every arm that paid for choosing: the runs that must share it, and the size ratio it needs.
 
-    `runs` is null for never; 0 means that no cheap run of the table, the largest included, scores as much. `interval`
-    has the 95 % ends of `runs`, `cheap_fraction` and `size_ratio_needed` (null: never, or beyond every cheap run) and
-    in how many draws it never pays; it is null where nobody knows how much the scores scatter.
+    `runs` is null for never; 0 means that the whole pool, chosen by nobody, does not score as much. Where the cheap
+    runs end before the whole pool and none scores as much, `beyond` is true: `cheap_fraction` is null, and `runs` and
+    `size_ratio_needed` are upper bounds, from the largest cheap run; null if that is no larger than the arm's own.
+    `interval` has the 95 % ends of `runs`, `cheap_fraction` and `size_ratio_needed` (null: never, or beyond every cheap
+    run) and in how many draws it never pays; it is null for bounds, and where nobody knows how the scores scatter.
     """
     full = panel.full_flops
     trained = [arm for arm in found if not arm.untrained]
@@ -45,7 +48,7 @@ def break_even(panel: Panel, found: Sequence[Arm]) -> list[dict[str, object]]:
     for place, arm in enumerate(paid, start=len(cheap)):
         entry = _entry(arm, full, scores[place], _lines(cheap, full, scores), panel.higher)
         ends = None
-        if drawn is not None:
+        if drawn is not None and not entry["beyond"]:
             again = [_entry(arm, full, row[place], _lines(cheap, full, row), panel.higher) for row in drawn]
             ends = _ends(again)
         entries.append({**entry, "interval": ends})
@@ -67,15 +70,18 @@ def _lines(cheap: Sequence[Arm], full: float, scores: np.ndarray) -> list[Points
 def _entry(arm: Arm, full: float, score: float, lines: list[Points], higher: bool) -> dict[str, Any]:
     at = arm.training_flops / full
     reach = cheap_fraction(float(score), lines, higher=higher)
-    runs = 0.0 if reach is None else runs_to_pay(arm.selection_flops, arm.training_flops, reach * full)
+    largest = max(share for line in lines for share, _ in line)
+    beyond = reach is None and largest < WHOLE
+    at_least = largest if beyond else reach
+    runs = 0.0 if at_least is None else runs_to_pay(arm.selection_flops, arm.training_flops, at_least * full)
     model, scorer = arm.runs[0].model_params, arm.runs[0].scorer_params
     ratio = needed = None
     if model and scorer:
         ratio = model / scorer
-        needed = size_ratio(arm.selection_flops / full * ratio, at, reach)
+        needed = size_ratio(arm.selection_flops / full * ratio, at, at_least)
     return {
         "method": arm.method, "scorer": arm.scorer, "fraction": arm.fraction, "rows": arm.rows, "runs": runs,
-        "cheap_fraction": reach, "size_ratio": ratio, "size_ratio_needed": needed,
+        "cheap_fraction": reach, "beyond": beyond, "size_ratio": ratio, "size_ratio_needed": needed,
     }  # fmt: skip
 
 
@@ -117,7 +123,7 @@ def size_ratios(panels: Sequence[Of]) -> list[dict[str, Any]]:
     """For every method that a scorer read the pool for: how much larger than the scorer the model must be.
 
     Args:
-        panels: of `frontier --json`.
+        panels: of `frontier --json`. An upper bound counts as its bound; what was not measured does not count.
 
     Returns:
         `median` over arms, `low` and `high` (95 %, `over` targets or sizes), `least` and `most` of a single arm (null:
@@ -126,7 +132,8 @@ def size_ratios(panels: Sequence[Of]) -> list[dict[str, Any]]:
     arms: dict[str, dict[int, list[Of]]] = {}
     for place, panel in enumerate(panels):
         for entry in panel["break_even"]:
-            if entry["size_ratio"] is not None and (entry["fraction"] or 0.0) < 1:
+            measured = not entry.get("beyond") or entry["size_ratio_needed"] is not None
+            if entry["size_ratio"] is not None and (entry["fraction"] or 0.0) < 1 and measured:
                 arms.setdefault(entry["method"], {}).setdefault(place, []).append(entry)
     return [_ratio_of(method, list(groups.values())) for method, groups in arms.items()]
 

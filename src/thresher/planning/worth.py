@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from thresher.planning.arms import Arm
-from thresher.planning.difference import Difference, difference, paired
+from thresher.planning.beside import UNCHOSEN, Beside
+from thresher.planning.difference import Difference, difference
 from thresher.planning.results import Panel
-
-_PLAIN = ("random", "full")  # rows nobody chose; `full` is random at 100 %
-_SLACK = 1.02  # two budgets that differ by what one row costs are one budget
 
 
 @dataclass(frozen=True)
@@ -24,37 +21,8 @@ class Worth:
     sentence: str
 
 
-def against_random(
-    arm: Arm, found: Sequence[Arm], *, higher: bool, axis: str = "total_flops"
-) -> Difference | None:
-    """The arm's lead over random at the arm's own total FLOPs (or rows); None where random was never that cheap.
-
-    Between two sizes random is interpolated in log FLOPs, within each seed; beyond its dearest run
-    that run stands, for more compute was at hand than it used.
-    """
-    plain = sorted((a for a in found if a.method in _PLAIN and not a.untrained), key=lambda a: a.at(axis))
-    cost = arm.at(axis)
-    if not plain or arm.untrained or arm in plain or cost * _SLACK < plain[0].at(axis):
-        return None
-    below = max((a for a in plain if a.at(axis) <= cost * _SLACK), key=lambda a: a.at(axis))
-    above = next((a for a in plain if a.at(axis) > cost * _SLACK), None)
-    if above is None or below.at(axis) * _SLACK >= cost:
-        return difference(arm, below, higher=higher)
-    share = math.log(cost / below.at(axis)) / math.log(above.at(axis) / below.at(axis))
-    sign = 1.0 if higher else -1.0
-    within = paired(arm.by_seed, _between(below.by_seed, above.by_seed, share), sign)
-    if within is not None:
-        return within
-    mean = below.score + share * (above.score - below.score)
-    return Difference(sign * (arm.score - mean), None, None, 0, "unpaired")
-
-
-def _between(low: Mapping[int, float], high: Mapping[int, float], share: float) -> dict[int, float]:
-    return {seed: low[seed] + share * (high[seed] - low[seed]) for seed in low.keys() & high.keys()}
-
-
-def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | None]) -> Worth:
-    """One sentence: train not at all, a method that paid, or nothing that did."""
+def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Beside | None]) -> Worth:
+    """One sentence: train not at all, a method that paid, or nothing that did; and where random was not run as far."""
     for nothing in (arm for arm in found if arm.untrained):
         trained = [arm for arm in found if not arm.untrained]
         leads = [difference(arm, nothing, higher=panel.higher) for arm in trained]
@@ -63,18 +31,45 @@ def worth(panel: Panel, found: Sequence[Arm], compared: Sequence[Difference | No
             return Worth(
                 False, nothing.method, f"{text}({nothing.score:.4g} {panel.metric}).".replace(" )", ")")
             )
-    chosen = [
-        (arm, lead) for arm, lead in zip(found, compared, strict=True) if lead and arm.method not in _PLAIN
-    ]
-    if not chosen:
+    beside = [(arm, one) for arm, one in zip(found, compared, strict=True) if one and arm.method not in UNCHOSEN]
+    if not beside:
         return Worth(
             False, "", f"Nothing can be said for {panel.task}: no method has a random run to stand beside."
         )
+    chosen = [(arm, one.lead) for arm, one in beside if one.share is None]
+    beyond = [(arm, one) for arm, one in beside if one.share is not None]
+    said = _of_those_beside(panel, chosen) if chosen else Worth(False, "", "")
+    if not beyond:
+        return said
+    further = _further(panel, beyond)
+    if said.paid or (chosen and all(one.lead.mean <= 0 for _, one in beyond)):
+        return replace(said, sentence=f"{said.sentence} {further}")
+    undecided = f"Undecided on {panel.task}: {further[0].lower()}{further[1:]}"
+    return Worth(False, "", f"{undecided} {said.sentence}".strip())
+
+
+def _of_those_beside(panel: Panel, chosen: Sequence[tuple[Arm, Difference]]) -> Worth:
     certain = [pair for pair in chosen if pair[1].above_among(len(chosen))]
     if certain:
         return _paid(panel, *max(certain, key=lambda pair: pair[1].mean))
     best = max(chosen, key=lambda pair: pair[1].mean)
     return _not_paid(panel, *best, len(chosen))
+
+
+def _further(panel: Panel, beyond: Sequence[tuple[Arm, Beside]]) -> str:
+    """What cannot be said of arms that spent more than the dearest random run did."""
+    arm, one = max(beyond, key=lambda pair: pair[1].lead.mean)
+    spent = "spent" if panel.axis == "total_flops" else "trained on"
+    what = "compute" if panel.axis == "total_flops" else "rows"
+    lead = f"{_gain(panel, one.lead)} than its last run" if one.lead.mean > 0 else "no better than its last run"
+    many = f"{len(beyond)} arms {spent} more {what} than any random run" if len(beyond) > 1 else (
+        f"One arm {spent} more {what} than any random run"
+    )
+    assert one.share is not None, "it is beyond"
+    return (
+        f"{many}, so nobody knows what random rows give for that; the best of them, {arm.name} at {_size(arm)}, was "
+        f"{lead} for {1 / one.share:.3g} times its {what}."
+    )
 
 
 def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:

@@ -63,11 +63,18 @@ def break_even_rows(entries: Sequence[Of]) -> list[list[str]]:
     """An arm that paid for choosing a line."""
     return [
         [tables.label(one), tables.percent(one["fraction"]), tables.percent(one.get("cheap_fraction")),
-         _runs(one["runs"]), _ends(one, "runs", _runs), _ratio(one.get("size_ratio"), tables.NOTHING),
-         _ratio(one.get("size_ratio_needed"), "never" if one.get("size_ratio") else tables.NOTHING),
+         _bound(one, _runs(one["runs"])), _ends(one, "runs", _runs), _ratio(one.get("size_ratio"), tables.NOTHING),
+         _bound(one, _ratio(one.get("size_ratio_needed"), "never")) if one.get("size_ratio") else tables.NOTHING,
          _ends(one, "size_ratio_needed", lambda value: _ratio(value, "never"))]
         for one in entries
     ]  # fmt: skip
+
+
+def _bound(entry: Of, shown: str) -> str:
+    """A number for which no cheap run of the table was large enough is at most that, or was not measured."""
+    if not entry.get("beyond"):
+        return shown
+    return "not measured" if shown == "never" else f"at most {shown}"
 
 
 def _runs(value: float | None) -> str:

@@ -148,12 +148,15 @@ def uses(panel: Of, colour: Mapping[str, str]) -> list[Block]:
     drawn: list[Line] = []
     never: dict[str, list[str]] = {}
     at_once: dict[str, list[str]] = {}
+    beyond: dict[str, list[str]] = {}
     for entry in panel.get("break_even", ()):
         arm = next((one for one in panel["arms"] if all(one[key] == entry[key] for key in _SAME)), None)
         if arm is None or not full or (arm["fraction"] or 0.0) >= 1:
             continue
         name, size = _short(panel, arm), tables.size(arm)
-        if entry["cheap_fraction"] is None:
+        if entry.get("beyond"):
+            beyond.setdefault(name, []).append(size)
+        elif entry["cheap_fraction"] is None:
             at_once.setdefault(name, []).append(size)
         elif entry["runs"] is None:
             never.setdefault(name, []).append(size)
@@ -164,7 +167,8 @@ def uses(panel: Of, colour: Mapping[str, str]) -> list[Block]:
             dash = DASHES[sum(one.colour == mine for one in drawn) % len(DASHES)]
             drawn.append(Line(list(USES), cost, f"{name} {size}", mine, dash=dash))
     words = [_sizes("Never, for a cheap method scores as much with less training", never),
-             _sizes("At once, for no cheap run scores as much", at_once)]  # fmt: skip
+             _sizes("At once, for the whole pool does not score as much", at_once),
+             _sizes("Not measured: no cheap run scores as much, and none is the whole pool", beyond)]  # fmt: skip
     blocks: list[Block] = [Words(text) for text in words if text]
     if drawn:
         chart = Panel("", drawn[:MOST_LINES], {"pays below": 1.0}, y_range=(0, 3))

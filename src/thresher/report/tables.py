@@ -90,11 +90,14 @@ def size_bytes(amount: Number | None) -> str:
 def against_random(entry: Mapping | None) -> str:
     """`+1.2 [0.3, 2.1], p 0.04`: lead and 95 % interval over random at the same total compute.
 
-    The interval is this comparison's own; p is Holm's, for all of the panel's comparisons together.
+    The interval is this comparison's own; p is Holm's, for all of the panel's comparisons together. Where random was
+    not run as far there is no such lead: the one over its last run stands, and for how much more compute.
     """
     if entry is None:
         return NOTHING
     lead = f"{entry['difference']:+.3g}"
+    if entry.get("random_reaches"):
+        return f"not measured ({lead} over its last run, for {1 / entry['random_reaches']:.3g} times its compute)"
     if entry["low"] is None:
         return lead
     together = entry.get("p_holm")

@@ -1,0 +1,63 @@
+"""What random rows were not run for is not measured, and no lead over less of them is called worth it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from thresher.planning.frontier import frontier
+from thresher.planning.results import Results, Run
+
+
+def run(method: str, score: float, total: float, seed: int, fraction: float) -> Run:
+    paid = 0.0 if method in ("random", "full") else total / 2
+    return Run(method=method, model="m", task="t", metric="accuracy", score=score, seed=seed, fraction=fraction,
+               selection_flops=paid, training_flops=total - paid)  # fmt: skip
+
+
+def said(*arms: tuple[str, float, float], share: float = 0.1) -> dict:
+    runs = [
+        run(m, s + seed + 0.01 * (m == "dear") * seed, c, seed, min(share * c / 1e15, 1.0))
+        for m, s, c in arms for seed in range(3)
+    ]  # fmt: skip
+    found = frontier(Results(tuple(runs)))
+    json.dumps(found, allow_nan=False)
+    return {**found["panels"][0], "overall": found["verdict"]["sentence"]}
+
+
+def lead(panel: dict, method: str) -> dict:
+    return next(arm["against_random"] for arm in panel["arms"] if arm["method"] == method)
+
+
+def test_an_arm_that_spent_five_times_the_dearest_random_run_is_undecided():
+    panel = said(("random", 50, 1e15), ("dear", 60, 5e15))
+    assert lead(panel, "dear")["random_reaches"] == pytest.approx(0.2)
+    assert lead(panel, "dear")["p_holm"] is None
+    assert not panel["verdict"]["worth"]
+    undecided = "Was it worth it? Undecided on t: one arm spent more compute than any random run"
+    assert panel["overall"].startswith(undecided)
+    assert "for 5 times its compute" in panel["overall"]
+
+
+def test_run_as_far_the_same_arm_is_worth_it():
+    panel = said(("random", 50, 1e15), ("dear", 60, 5e15), ("random", 52, 5e15))
+    assert lead(panel, "dear")["random_reaches"] is None
+    assert panel["verdict"]["sentence"].startswith("dear was worth it for t: 8.01 accuracy higher")
+
+
+def test_a_tenth_more_is_still_beside_it_and_the_whole_pool_ends_the_axis():
+    assert lead(said(("random", 50, 1e15), ("dear", 60, 1.09e15)), "dear")["random_reaches"] is None
+    assert lead(said(("random", 50, 1e15), ("dear", 60, 1.2e15)), "dear")["random_reaches"] is not None
+    whole = said(("random", 50, 1e15), ("dear", 60, 5e15), share=1.0)
+    assert lead(whole, "dear")["random_reaches"] is None, "there are no more rows to take at random"
+    assert whole["verdict"]["worth"]
+
+
+def test_what_is_beside_random_is_judged_and_the_rest_is_said():
+    panel = said(("random", 50, 1e15), ("good", 55, 1e15), ("dear", 60, 5e15))
+    assert panel["verdict"]["method"] == "good"
+    assert "One arm spent more compute than any random run" in panel["verdict"]["sentence"]
+    worse = said(("random", 50, 1e15), ("bad", 45, 1e15), ("dear", 40, 5e15))
+    assert worse["overall"].startswith("Was it worth it? No. Nothing beat random on t")
+    assert "was no better than its last run for 5 times its compute" in worse["overall"]
