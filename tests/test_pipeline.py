@@ -182,3 +182,31 @@ def test_what_choosing_itself_costs_is_on_the_receipt(tiny_pool, store):
         [HashedNgrams(d=64)], KCenter(), tiny_pool, budget=Budget(5.0, "examples"), prices=prices, seed=0, store=store
     )
     assert chosen.receipts[-1].flops >= 2 * n * 5 * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dear(Number):
+    """The same, at the price of a large model's gradients."""
+
+    def cost(self, load: Load) -> Cost:
+        return Cost(flops=1e12 * load.n)
+
+
+def test_dear_work_is_cut_into_smaller_parts():
+    """What a kill loses, and what a worker takes at a time, is some work, not some rows."""
+    assert pipeline.rows_a_part(Cost(), 1_000_000) == pipeline.PART
+    assert pipeline.rows_a_part(Cost(flops=1e10), 2000) == pipeline.PART
+    assert pipeline.rows_a_part(Cost(flops=1e14), 2000) == pipeline.LEAST_PART
+    for flops in (5e12, 1e14, 3e14, 1e15, 1e17):
+        size = pipeline.rows_a_part(Cost(flops=flops), 500_000)
+        assert size & (size - 1) == 0
+        assert pipeline.LEAST_PART <= size <= pipeline.PART
+        assert size == pipeline.LEAST_PART or flops / 500_000 * size <= pipeline.PART_FLOPS
+
+
+def test_a_short_dear_pool_is_measured_in_several_parts(tiny_pool: Pool, store: Store):
+    rows = tiny_pool.take([i % len(tiny_pool) for i in range(600)])
+    found = pipeline.measure(Dear(broken="none of them"), rows, store=store)
+    assert found.manifest["part_size"] == 256
+    assert pipeline.measure(Number(), rows, store=store).manifest["part_size"] == pipeline.PART
+    assert found.values.tolist() == pipeline.measure(Number(), rows, store=store).values.tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,8 @@ from thresher.core.store import Store
 from thresher.errors import BudgetError, KindError, PoolError
 
 log = logging.getLogger(__name__)
-PART = 4096  # rows; what a killed run loses at most
+PART, LEAST_PART = 4096, 256  # rows; what a killed run loses at most, and what one worker takes at a time
+PART_FLOPS = 2e12  # of dear work a part is smaller: some 20 to 100 seconds of a core
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Measured:
 
 def measure(
     signal: Signal, pool: Pool, target: Pool | None = None, *, store: Store, mapper: Mapper | None = None,
-    part_size: int = PART,
+    part_size: int | None = None,
 ) -> Measured:  # fmt: skip
     """Measure every row, or read what was measured before.
 
@@ -74,7 +76,8 @@ def measure(
 
 
 def measure_shard(
-    signal: Signal, pool: Pool, target: Pool | None = None, *, store: Store, mapper: Mapper, part_size: int = PART
+    signal: Signal, pool: Pool, target: Pool | None = None, *, store: Store, mapper: Mapper,
+    part_size: int | None = None,
 ) -> bool:  # fmt: skip
     """The parts that `mapper` picks, beside other processes that do other parts; nothing is joined.
 
@@ -93,14 +96,21 @@ def measure_shard(
         if store.has(key):
             return False
         state, estimate = _prepare(signal, pool, target, key, store, below)
-        size = store.part_size(key, part_size)
+        size = store.part_size(key, part_size or rows_a_part(estimate, len(pool)))
     _work(signal, pool, key, store, mapper, size, state, below, estimate)
     return True
 
 
+def rows_a_part(estimate: Cost, n: int) -> int:
+    """PART rows, or as few as PART_FLOPS pay for: a power of two, the same on every machine."""
+    if estimate.flops * PART <= PART_FLOPS * n:
+        return PART
+    return max(LEAST_PART, 1 << int(math.log2(max(n * PART_FLOPS / estimate.flops, 1.0))))
+
+
 def _place(
-    signal: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int
-) -> tuple[str, dict[str, str], Measured | None, int]:
+    signal: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int | None
+) -> tuple[str, dict[str, str], Measured | None, int | None]:
     """Key, what is in it, what the signal is computed from (measured here, if it was not yet), and rows a part.
 
     Raises:
@@ -126,8 +136,9 @@ def _place(
 
 
 def _below(
-    signal: Signal, inner: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int
-) -> Measured:
+    signal: Signal, inner: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None,
+    part_size: int | None,
+) -> Measured:  # fmt: skip
     """What a signal is computed from, over the pool or over the target."""
     if signal.inner_over == "pool":
         return measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
@@ -146,11 +157,11 @@ def _receipt(store: Store, key: str) -> Receipt:
 
 def _measure_parts(
     signal: Signal, pool: Pool, target: Pool | None, key: str, inputs: Mapping[str, str], store: Store,
-    mapper: Mapper, part_size: int, below: Measured | None,
+    mapper: Mapper, part_size: int | None, below: Measured | None,
 ) -> None:  # fmt: skip
     name = name_of(signal).lstrip("_")
     state, estimate = _prepare(signal, pool, target, key, store, below)
-    size = store.part_size(key, part_size)
+    size = store.part_size(key, part_size or rows_a_part(estimate, len(pool)))
     _work(signal, pool, key, store, mapper, size, state, below, estimate)
     prepared = signal.stages(state) or [Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})]
     parts = store.part_receipts(key)

@@ -29,7 +29,7 @@ from thresher.spec import Spec
 
 # Kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one. Small models fill less, and for them
 # starting a process is a good part of a job.
-JOBS_PER_PROCESS, JOBS_OF_SMALL, SMALL = 4, 16, 5e7  # SMALL in parameters
+JOBS_PER_PROCESS, JOBS_OF_SMALL, SMALL = 4, 8, 5e7  # SMALL in parameters
 
 
 def run(
