@@ -49,9 +49,9 @@ parity: models
 	$(PIP) -e '.[report,dev,parity]'
 	$(BIN)/python -m pytest -m parity
 
-# The Ray engine, on a cluster of two machines that are this one.
+# The Ray engine, on a cluster of two machines that are this one, and parts in a bucket of a server here.
 ray: $(READY)
-	$(PIP) -e '.[report,dev,ray]'
+	$(PIP) -e '.[report,dev,ray,s3]' 'moto[s3]' flask flask-cors
 	$(BIN)/python -m pytest -m ray tests/cluster
 
 clean:

@@ -1,4 +1,4 @@
-"""The same bytes, whoever does the parts: one process, two workers, shards that are joined; Ray in tests/ray."""
+"""The same bytes, whoever does the parts: one process, two workers, shards that are joined; Ray in tests/cluster."""
 
 from __future__ import annotations
 

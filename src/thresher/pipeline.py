@@ -163,6 +163,7 @@ def _measure_parts(
     state, estimate = _prepare(signal, pool, target, key, store, below)
     size = store.part_size(key, part_size or rows_a_part(estimate, len(pool)))
     _work(signal, pool, key, store, mapper, size, state, below, estimate)
+    store.gather(key, -(-len(pool) // size))
     prepared = signal.stages(state) or [Receipt.from_dict(store.noted(key, "prepare") or {"stage": name})]
     parts = store.part_receipts(key)
     receipt = Receipt.merge(name, [*prepared, *parts], estimated_flops=estimate.flops)
@@ -204,6 +205,7 @@ def _work(
     below: Measured | None, estimate: Cost,
 ) -> None:  # fmt: skip
     """Every part that is not there yet."""
+    store.lend(key)
     done = store.parts_done(key)
     one = PartWork(signal, state, store, key, size, None if below is None else below.key, estimate, len(pool))
     mapper.map(one, ((number, rows) for number, rows in pool.parts(size) if number not in done))

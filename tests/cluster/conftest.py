@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 
 import pytest
 
+SECRET = "not-to-be-seen-anywhere"
 STORE = 100 * 1024 * 1024  # bytes of each object store
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # 15 otherwise: starved where anything else runs
 os.environ.setdefault("RAY_enable_metrics_collection", "0")
 os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")  # a busy machine is not a failure
 os.environ.setdefault("RAY_agent_register_timeout_ms", "600000")
+with socket.create_server(("127.0.0.1", 0)) as free:
+    S3 = f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -56,6 +61,9 @@ def cluster() -> Iterator[Any]:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )  # workers find the classes of these tests
+    os.environ.update(  # as `ray start` has them on a machine of its own; a worker is told none
+        AWS_ENDPOINT_URL=S3, AWS_ACCESS_KEY_ID="somebody", AWS_SECRET_ACCESS_KEY=SECRET, AWS_DEFAULT_REGION="us-east-1"
+    )
     services.get_node = patient(services.get_node)
     started = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False}
@@ -64,3 +72,15 @@ def cluster() -> Iterator[Any]:
     yield started
     ray.shutdown()
     started.shutdown()
+
+
+@pytest.fixture(scope="session")
+def bucket(cluster: Any) -> Iterator[str]:
+    """An address in a bucket of a server here that speaks S3."""
+    moto = pytest.importorskip("moto.server", reason="pip install s3fs 'moto[s3]' flask flask-cors")
+    boto3 = pytest.importorskip("boto3")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=int(S3.rpartition(":")[2]), verbose=False)
+    server.start()
+    boto3.client("s3").create_bucket(Bucket="parts")
+    yield "s3://parts/prefix"
+    server.stop()

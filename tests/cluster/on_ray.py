@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from thresher.compute.parts import PartWork
+from thresher.core import parcel
 from thresher.core.pool import Pool
 from thresher.errors import NonFinite
 
@@ -35,6 +38,32 @@ class Writes:
 
     def reachable(self) -> bool:
         return self.seen
+
+
+@dataclass(frozen=True)
+class DiesIn:
+    """Other work, whose worker is killed in the middle once: the part is measured and not yet written."""
+
+    work: PartWork
+    number: int
+    died: Path
+
+    def __call__(self, i: int, part: Pool) -> None:
+        if i == self.number and not self.died.exists():
+            self.work.signal.measure(self.work.state, part)
+            self.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.work(i, part)
+
+    @property
+    def sends_rows(self) -> bool:
+        return self.work.sends_rows
+
+    def packed(self) -> bytes:
+        store, below = self.work.store, self.work.below
+        if store.away is None:
+            return pickle.dumps(self)
+        return parcel.packed(self, store, *([] if below is None else [store.values(below)]))
 
 
 def square(x: int) -> tuple[int, int]:

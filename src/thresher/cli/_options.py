@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 Decorator = Callable[[Callable], Callable]
 
 
-def store_of(folder: str | None) -> Store:
-    """--store, else THRESHER_STORE, else the user's cache folder.
+def store_of(folder: str | None, parts_at: str | None = None) -> Store:
+    """--store, else THRESHER_STORE, else the user's cache folder; with the address of --parts-at.
 
     Raises:
         StoreError: the address of an object store.
     """
+    from thresher.core.away import Away
     from thresher.core.store import Store  # numpy: not for --help
 
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -34,12 +35,16 @@ def store_of(folder: str | None) -> Store:
     if "://" in named:
         raise StoreError(
             f"a store is a folder, and {named} is an address: its arrays are mapped into memory and its parts renamed, "
-            "which object stores cannot. Name a folder that every machine mounts (NFS, Lustre, a mounted bucket)."
+            "which object stores cannot. Name a folder that every machine mounts (NFS, Lustre, a mounted bucket), or a "
+            f"folder of this machine and --parts-at {named} for what the machines hand each other."
         )
-    return Store(Path(named))
+    return Store(Path(named), None if parts_at is None else Away(parts_at))
 
 
 store = click.option("--store", metavar="DIR", help="Where measurements rest [THRESHER_STORE, or the user's cache].")
+parts_at = click.option(
+    "--parts-at", metavar="URL", help="Where machines without a common folder leave parts: s3://bucket/prefix, file://..."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 model = click.option(

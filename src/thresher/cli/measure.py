@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 @click.option("--join", is_flag=True, help="Join what the shards left; an error where a part is missing.")
 @engine
 @options.store
+@options.parts_at
 @options.as_json
 def command(
     signal: str, pool: str, targets: tuple[str, ...], model: str | None, encoder: str | None,
     overrides: tuple[str, ...], allow_unconverged: bool,
     format_: str | None, group: str | None, skip_bad: bool, shard: str | None, join: bool, engine: Engine,
-    store: str | None, as_json: bool,
+    store: str | None, parts_at: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure SIGNAL for every row of POOL; `thresher methods` lists what uses which."""
     import numpy as np
@@ -50,7 +51,7 @@ def command(
     sources = Sources(
         pool=pool, target=targets, model=model, encoder=encoder, format=format_, group=group, skip_bad=skip_bad
     )
-    setting = Setting.open(sources, store=options.store_of(store))
+    setting = Setting.open(sources, store=options.store_of(store, parts_at))
     built = _built(signal, setting, options.set_fields(overrides, allow_unconverged))
     usable = built.usable(setting.pool)
     rows = setting.pool if usable is None or usable.all() else setting.pool.without(np.flatnonzero(~usable))

@@ -34,13 +34,15 @@ from thresher.cli._engine import Engine, engine
 @options.trust
 @engine
 @options.store
+@options.parts_at
 @options.as_json
 def command(
     method: str, pool: str, budget: str, targets: tuple[str, ...], model: str | None, scorer: str | None,
     encoder: str | None, seed: int, out: Path, recipe: Path | None, overrides: tuple[str, ...],
     allow_unconverged: bool, format_: str | None, group: str | None, skip_bad: bool, only: tuple[str, ...],
     pack: int | None, pack_at: str, keep_target_rows: bool, hardware: str | None, usd_per_hour: float | None,
-    trust_remote_code: bool, engine: Engine, store: str | None, as_json: bool,
+    trust_remote_code: bool, engine: Engine, store: str | None, parts_at: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Choose rows of POOL with METHOD under a budget that pays for the choosing too."""
     from thresher import choosing, methods
@@ -54,7 +56,7 @@ def command(
         hardware=hardware, usd_per_hour=usd_per_hour,
         trust_remote_code=trust_remote_code,
     )  # fmt: skip
-    setting = Setting.open(sources, store=options.store_of(store), recipe=options.read_recipe(recipe))
+    setting = Setting.open(sources, store=options.store_of(store, parts_at), recipe=options.read_recipe(recipe))
     with engine.shown(len(setting.pool), method) as mapper:
         choice = choosing.choose(
             setting, method, budget, seed=seed, mapper=mapper,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from thresher.compute import meter
+from thresher.core import parcel
 from thresher.core.cost import Cost
 from thresher.core.method import Signal, name_of
 from thresher.core.pool import Pool
@@ -50,7 +52,12 @@ class PartWork:
                 own = below[start : start + len(rows)] if signal.inner_over == "pool" else below
                 values = np.asarray(signal.measure_over(self.state, rows, own))
         _check(signal, values, rows)
+        passing = parcel.made_here(self.store.root)
+        if passing:
+            self.store.part_size(self.key, self.size)
         self.store.write_part(self.key, number, values, part.receipt())
+        if passing:
+            self.store.forget_part(self.key, number)  # it is at the address
 
     @property
     def name(self) -> str:
@@ -72,9 +79,20 @@ class PartWork:
         """About how many bytes a process with the signal's models takes."""
         return PROCESS_BYTES + WEIGHT_COPIES * sum(map(_weights, _paths(self.signal)))
 
+    def packed(self) -> bytes:
+        """For a worker on another machine: with what it needs of the store, where that has an address."""
+        if self.store.away is None:
+            return pickle.dumps(self)
+        return parcel.packed(self, self.store, *([] if self.below is None else [self.store.values(self.below)]))
+
+    @property
+    def sends_rows(self) -> bool:
+        """Whether rows must be sent, because a worker need not see the pool's file."""
+        return self.store.away is not None
+
     def reachable(self) -> bool:
         """Whether the store can be seen from here: asked of each worker on another machine."""
-        return (self.store.root / f"{self.key}.part" / "part_size").exists()
+        return self.sends_rows or (self.store.root / f"{self.key}.part" / "part_size").exists()
 
 
 def _paths(values: Any) -> set[str]:

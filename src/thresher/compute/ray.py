@@ -12,11 +12,13 @@ from typing import Any
 
 from thresher.compute.cluster import Place, capacity, connect, losses, taken, why
 from thresher.compute.local import Work
+from thresher.core import parcel
 from thresher.core.pool import Pool
 from thresher.errors import ThresherError
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 3  # a part that ends so many workers ends the run
+LEAVING = 10.0  # seconds for a worker to take its folder away
 PATIENCE = 30.0  # seconds without a worker after which the cluster is said to be busy
 Part = tuple[int, Pool]
 
@@ -25,8 +27,9 @@ Part = tuple[int, Pool]
 class Ray:
     """Parts of a pool over the workers of a cluster; each worker writes its results into the store's folder itself.
 
-    The store's folder (and models, where they are folders) must be seen under the same path by every machine. A
-    worker keeps its models open from part to part. One that is lost is said, and its parts are done again.
+    The store's folder (and models, where they are folders) must be seen under the same path by every machine; where
+    the store has an address, workers never look into its folder and leave their results at the address. A worker
+    keeps its models open from part to part. One that is lost is said, and its parts are done again.
 
     Attributes:
         address: of a running cluster; None takes RAY_ADDRESS, else starts Ray on this machine.
@@ -53,7 +56,8 @@ class Ray:
                 three workers.
         """
         ray, gpus, size = self._room(getattr(fn, "on_model", False))
-        crew = _Crew(ray, replace(self, gpus=gpus), ray.put(pickle.dumps(fn)), size)
+        payload = fn.packed() if hasattr(fn, "packed") else pickle.dumps(fn)
+        crew = _Crew(ray, replace(self, gpus=gpus), ray.put(payload), size, getattr(fn, "sends_rows", False))
         crew.work_off(iter(parts))
 
     def each(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -117,6 +121,10 @@ class _Worker:
         self.fn(number, rows)
         rows.release()
 
+    def leave(self) -> None:
+        """Nothing stays behind."""
+        parcel.clear()
+
 
 def _apply(fn: Callable[[Any], Any], item: Any, place: Place) -> Any:
     place.take()
@@ -131,6 +139,7 @@ class _Crew:
     how: Ray
     payload: Any
     size: int
+    sends_rows: bool = False  # a worker does not see the pool's file
     waiting: deque[Part] = field(default_factory=deque)
     given: dict[Any, deque[tuple[Any, Part | None]]] = field(default_factory=dict)  # by actor: (answer, part), in turn
     ready: set[Any] = field(default_factory=set)
@@ -156,8 +165,7 @@ class _Crew:
                 for actor in [actor for actor, turn in self.given.items() if turn and turn[0][0] in done]:
                     self._hear(actor)
         finally:
-            for actor in self.given:
-                self.ray.kill(actor)
+            self._dismiss()
 
     def _start(self) -> None:
         how = self.how
@@ -166,13 +174,23 @@ class _Crew:
         ).remote(self.payload, Place.here(how.cpus, how.gpus or 0.0))  # fmt: skip
         self.given[actor] = deque([(actor.hello.remote(), None)])
 
+    def _dismiss(self) -> None:
+        """End all; those that have nothing left to do take their folders away first."""
+        leaving = [actor.leave.remote() for actor in self.ready if self.sends_rows and not self.given[actor]]
+        if leaving:
+            self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
+        for actor in self.given:
+            self.ray.kill(actor)
+
     def _give(self) -> None:
         """One part to each in turn, until all have as many as they may."""
         for _ in range(self.how.ahead):
             for actor in sorted(self.ready, key=lambda actor: len(self.given[actor])):
                 if self.waiting and len(self.given[actor]) < self.how.ahead:
                     part = self.waiting.popleft()
-                    self.given[actor].append((actor.do.remote(*part), part))
+                    number, rows = part
+                    sent = rows.alone() if self.sends_rows else rows
+                    self.given[actor].append((actor.do.remote(number, sent), part))
 
     def _hear(self, actor: Any) -> None:
         """Take a worker's next answer.

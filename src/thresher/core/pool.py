@@ -220,6 +220,10 @@ class Pool:
         views = None if viewed is None else viewed.slice(start, stop)
         return replace(self, table=self.table.slice(start, stop - start), fingerprint=sign, path=None, _views=views)
 
+    def alone(self) -> Pool:
+        """The same rows without the file behind them: they are pickled as rows."""
+        return replace(self, path=None, _views=None)
+
     def parts(self, size: int) -> Iterator[tuple[int, Pool]]:
         """(number, rows) for consecutive parts; pages of a finished part are given back to the system."""
         for number, start in enumerate(range(0, len(self), size)):

@@ -4,7 +4,8 @@
     store/loss-3f2a9c….part/000013.npy, own/          running, or interrupted
 
 Parts are written beside their place and renamed into it; a folder loses its `.part` only when it is whole. Every part,
-the joined values and both kinds of JSON carry a checksum: what was damaged since is named and measured again.
+the joined values and both kinds of JSON carry a checksum: what was damaged since is named and measured again. What is
+finished may also be left at an address (`away.py`), and is taken from there where it is missing here.
 """
 
 from __future__ import annotations
@@ -23,20 +24,22 @@ import numpy as np
 from filelock import FileLock
 
 from thresher.core import checksum, events
+from thresher.core.away import Away
 from thresher.core.cost import Receipt
 from thresher.core.disk import write_bytes, writing
 from thresher.core.method import Selector, Signal, describe
 from thresher.core.sound import fault_of, fault_of_part, join_parts
+from thresher.errors import StoreError
 
 Manifest = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
 class Store:
-    """A folder of finished and unfinished measurements."""
+    """A folder of finished and unfinished measurements; with `away`, of those that were finished elsewhere, too."""
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str, away: Away | None = None) -> None:
+        self.root, self.away = Path(root) if away is None else Path(root).absolute(), away
 
     def key(self, method: Signal | Selector, **inputs: str | None) -> str:
         """Name and a hash of version, fields and inputs: nothing else, so neither part size nor device."""
@@ -52,7 +55,11 @@ class Store:
 
     def read(self, key: str) -> np.ndarray:
         """(n, ...) the values, memory-mapped."""
-        return np.load(self.root / key / "values.npy", mmap_mode="r")
+        return np.load(self.values(key), mmap_mode="r")
+
+    def values(self, key: str) -> Path:
+        """The file of them."""
+        return self.root / key / "values.npy"
 
     def manifest(self, key: str) -> Manifest:
         """What the values are, how they came to be and what they cost."""
@@ -69,8 +76,12 @@ class Store:
                     self._reopen(key)
                     if (folder / "manifest.json").exists() and fault_of(folder) is None:
                         self._finish(key)  # it was killed while it was being sealed
+                if self.away is not None and not self.has(key):
+                    self.away.fetch(self.root, key)
                 if not self.has(key):
                     (folder / "own").mkdir(parents=True, exist_ok=True)
+                    if self.away is not None:
+                        self.away.fetch(self.root, folder.name)
                 yield folder
 
     def part_size(self, key: str, wanted: int) -> int:
@@ -80,6 +91,9 @@ class Store:
             write_bytes(path, str(wanted).encode())
         return int(path.read_text())
 
+    def _size(self, key: str) -> int:
+        return int((self.root / f"{key}.part" / "part_size").read_text())
+
     def own(self, key: str) -> Path:
         """The method's own folder (checkpoints, say); it survives a restart."""
         done = self.root / key / "own"
@@ -87,6 +101,8 @@ class Store:
 
     def parts_done(self, key: str) -> set[int]:
         """Numbers of the parts that need not be measured again; a damaged one is named and taken away."""
+        if self.away is not None:
+            self.away.fetch_parts(self.root / f"{key}.part", key, self._size(key))
         done = set()
         for about in sorted((self.root / f"{key}.part").glob("[0-9]*.json")):
             fault = fault_of_part(about)
@@ -109,7 +125,35 @@ class Store:
             finally:
                 temporary.unlink(missing_ok=True)
             write_bytes(folder / f"{i:06d}.json", json.dumps(about).encode())
+        if self.away is not None:
+            self.away.leave_part(folder, key, self._size(key), i)
         events.emit("part written", key=key, part=i, rows=len(values), seconds=receipt.seconds, flops=receipt.flops)
+
+    def forget_part(self, key: str, i: int) -> None:
+        """Take a part away here; at the address it stays."""
+        for ending in ("json", "npy"):
+            (self.root / f"{key}.part" / f"{i:06d}.{ending}").unlink(missing_ok=True)
+
+    def lend(self, key: str) -> None:
+        """Leave at the address what an unfinished measurement rests on, and parts that did not get there."""
+        if self.away is not None:
+            self.away.leave(self.root, f"{key}.part")
+            self.away.leave_parts(self.root / f"{key}.part", key, self._size(key))
+
+    def gather(self, key: str, parts: int) -> None:
+        """Have all parts here that others left at the address.
+
+        Raises:
+            StoreError: one is not there, or damaged.
+        """
+        if self.away is None:
+            return
+        missing = set(range(parts)) - self.parts_done(key)
+        if missing:
+            raise StoreError(
+                f"{key}: part {min(missing)} is not whole in {self.away.url} ({len(missing)} of {parts} are not). Run "
+                "the same command again: they are measured again, the others are kept."
+            )
 
     def note(self, key: str, name: str, values: dict[str, Any]) -> None:
         """A small fact about an unfinished measurement, kept over a restart."""
@@ -138,6 +182,8 @@ class Store:
             whole = checksum.signed({**manifest, "notes": notes, "sums": sums})
             write_bytes(folder / "manifest.json", json.dumps(whole, indent=1, ensure_ascii=False).encode())
             self._finish(key)
+        if self.away is not None:
+            self.away.leave(self.root, key)
         events.emit("measured", key=key, rows=manifest.get("rows"), receipt=manifest.get("receipt"))
         return self.read(key)
 
