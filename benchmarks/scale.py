@@ -2,15 +2,22 @@
 
     python benchmarks/scale.py [--sizes 100000,1000000] [--workers 1,2] [--steps read,open,...] [--json FILE]
     python benchmarks/scale.py --sizes 100000,1000000,10000000 --keep FOLDER --json docs/results/scale.json
-    python benchmarks/scale.py --plan docs/results/scale.json [--rows 1e9] [--cores 256]
+    python benchmarks/scale.py --show docs/results/scale.json
+    python benchmarks/scale.py --plan docs/results/scale.json [--rows 1e9]
 
-Each step runs in a process of its own and says its seconds, its seconds of cores and its largest resident size
-(VmHWM, mapped pages included; with workers that of the largest worker times their number on top). Rows are about
-1 kB of made-up words in seven groups; one in a hundred repeats an earlier row, one in a hundred nearly does.
-`slope` is the exponent between two sizes: 1 is proportional. `of peak` is the share of what this machine does at best,
-measured in the same process: of the rate at which memory is copied, for the bytes that a step must move, and of that of
-products of matrices, for trajectories. At small sizes seconds are mostly imports. The bar: 8 GB at ten million rows.
---plan multiplies what was measured at the largest size, with its own slope where that is above 1.
+Each step runs in a process of its own, after the imports, and says its seconds, its seconds of cores and its largest
+resident size (VmHWM: libraries, some 0.4 GB, and mapped pages included; with workers that of the largest worker times
+their number on top). Rows are about 0.9 kB of made-up words in seven groups; one in a hundred repeats an earlier row,
+one in a hundred nearly does. `slope` is the exponent between two sizes, 1 is proportional; of time it is that of the
+seconds of cores, for seconds depend on what else the machine does (`load` says how many processes wanted to run).
+`of peak` is the share of what one core of this machine does at best, measured in the same process: of the rate at which
+memory is copied, for the bytes that a step must move, and of that of products of matrices, for trajectories.
+The bar: 8 GB at ten million rows.
+
+What stands in the file of --json is not measured again, so that a long run goes on where it was stopped; what a step
+chose stands in it too, and must be the same with every number of workers.
+--plan multiplies the time of the largest size, with its own slope where that is above 1, and adds to its memory what a
+row added between the two largest sizes (a slope of memory says little: libraries weigh more than a million rows).
 """
 
 from __future__ import annotations
@@ -18,8 +25,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import resource
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
@@ -107,8 +116,8 @@ def chosen(folder: Path, method: str, workers: int, target: bool = False) -> dic
     store = folder / f"store-{method}-{workers}"  # measurements are not found, the pool is
     setting = type(setting)(**{**vars(setting), "store": type(setting.store)(store)})
     choice = choosing.choose(setting, method, SHARE, mapper=Processes(workers))
-    choosing.write(choice, store / "out")
-    return {"chosen": len(choice.index)}
+    card = choosing.write(choice, store / "out")
+    return {"chosen": len(choice.index), "sha256": {name: sign[:16] for name, sign in card["sha256"].items()}}
 
 
 def step_random(folder: Path, workers: int) -> dict[str, Any]:
@@ -130,7 +139,6 @@ def step_trajectories(folder: Path, workers: int) -> dict[str, Any]:
     """Loss curves of 12 points, mapped, to 100 clusters, balanced."""
     import numpy as np
 
-    from thresher.compute.hardware import measure_cpu
     from thresher.core.cost import Load
     from thresher.selectors.cluster_balanced import ClusterBalanced
 
@@ -144,12 +152,12 @@ def step_trajectories(folder: Path, workers: int) -> dict[str, Any]:
         curves[at : at + b] = level + drop * np.exp(-rate * when) + 0.1
     curves.flush()
     del curves
-    selector, start = ClusterBalanced(clusters=CLUSTERS), time.perf_counter()
-    selector.choose(np.load(path, mmap_mode="r"), price=np.ones(n), budget=n / 20, rng=rng)
-    seconds = time.perf_counter() - start
+    selector, start = ClusterBalanced(clusters=CLUSTERS), clock()
+    chosen = selector.choose(np.load(path, mmap_mode="r"), price=np.ones(n), budget=n / 20, rng=rng)
+    took = since(start)
     path.unlink()
-    rate = selector.cost(Load(n=n, tokens=0, d=POINTS)).flops / seconds
-    return {"seconds": seconds, "of_peak": rate / measure_cpu().peak_fp32_flops}
+    rate = selector.cost(Load(n=n, tokens=0, d=POINTS)).flops / took["core_seconds"]
+    return {**took, "of_peak": rate / multiplying(), "chosen": len(chosen)}
 
 
 def step_top_k(folder: Path, workers: int) -> dict[str, Any]:
@@ -191,73 +199,144 @@ def step_export(folder: Path, workers: int) -> dict[str, Any]:
 STEPS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
     name.removeprefix("step_"): step for name, step in list(globals().items()) if name.startswith("step_")
 }
-MAPPED = ("longest", "bm25")  # what workers share
+MAPPED = ("bm25",)  # what is measured with every number of workers
 
 
-def child(name: str, folder: Path, workers: int) -> None:
-    """Run one step and say what it took."""
-    settle(threads=1)
-    start = time.perf_counter()
+def child(name: str, folder: Path, workers: int, told: Any) -> None:
+    """Run one step and tell what it took."""
+    start = clock()
     said = STEPS[name](folder, workers)
-    seconds = said.pop("seconds", time.perf_counter() - start)
+    took = {**since(start), **said}
     status = Path("/proc/self/status").read_text()
     peak = 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-    mine, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     if workers > 1:
-        peak += workers * others.ru_maxrss * 1024
-    cores = sum(one.ru_utime + one.ru_stime for one in (mine, others))
-    size = said.pop("moved", (folder / "pool.jsonl").stat().st_size)
-    of_peak = said.pop("of_peak", size / seconds / copying())
-    print(json.dumps({"seconds": seconds, "core_seconds": cores, "peak_bytes": peak, "of_peak": of_peak, **said}))
+        peak += workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    size = took.pop("moved", (folder / "pool.jsonl").stat().st_size)
+    of_peak = took.pop("of_peak", None) or size / took["core_seconds"] / copying()
+    told.send({**took, "peak_bytes": peak, "of_peak": of_peak, "load": os.getloadavg()[0]})
+
+
+def clock() -> tuple[float, float]:
+    """(seconds, seconds of cores, finished children's included)."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def since(start: tuple[float, float]) -> dict[str, float]:
+    """What passed; at least a clock's tick."""
+    seconds, cores = (now - then for now, then in zip(clock(), start, strict=True))
+    return {"seconds": seconds, "core_seconds": max(cores, 1e-3)}
 
 
 def copying() -> float:
-    """Bytes a second that memory is copied here."""
+    """Bytes a second that a core copies here; of its own time, which others do not take from."""
     import numpy as np
 
-    there, best = np.ones(1 << 25, np.uint8), math.inf
+    there = np.ones(1 << 25, np.uint8)
+    return len(there) / best(there.copy)
+
+
+def multiplying() -> float:
+    """FLOP/s of a product of matrices on a core."""
+    import numpy as np
+
+    left = np.ones((1024, 1024), np.float32)
+    return 2 * 1024**3 / best(lambda: left @ left)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Seconds of a core, of the least disturbed of five."""
+    found = []
     for _ in range(5):
-        start = time.perf_counter()
-        there.copy()
-        best = min(best, time.perf_counter() - start)
-    return len(there) / best
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return min(found)
 
 
-def measured(sizes: list[int], workers: list[int], steps: list[str], keep: Path | None) -> list[dict[str, Any]]:
-    lines = []
+def measured(
+    sizes: list[int], workers: list[int], steps: list[str], keep: Path | None, file: Path | None
+) -> None:  # fmt: skip
+    """Every step at every size, each line written and shown as soon as it is there."""
+    warm()
+    lines = json.loads(file.read_text()) if file and file.exists() else []
+    for line in lines:
+        show(lines, line)
     for rows in sizes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = keep / str(rows) if keep else Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / "pool.jsonl").exists():
-                make(folder / "pool.jsonl", rows)
             for step in dict.fromkeys(["read", *steps]):
                 for count in workers if step in MAPPED else [1]:
-                    lines.append({"rows": rows, "step": step, "workers": count, **ran(step, folder, count)})
-                    show(lines)
-    return lines
+                    line = {"rows": rows, "step": step, "workers": count}
+                    if any(line.items() <= one.items() for one in lines) and (step != "read" or there(folder)):
+                        continue
+                    if not (folder / "pool.jsonl").exists():
+                        make(folder / "pool.jsonl", rows)
+                    line |= ran(step, folder, count)
+                    lines = [one for one in lines if key(one) != key(line)] + [line]
+                    show(lines, line)
+                    if file:
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_text("[\n" + ",\n".join(map(json.dumps, sorted(lines, key=key))) + "\n]\n")
+
+
+def warm() -> None:
+    """Load once what every step needs: torch takes some seconds, Arrow half of one at its first use."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from thresher import choosing  # noqa: F401
+    from thresher.data import check, export, read  # noqa: F401
+    from thresher.selectors import cluster_balanced, stratified, top_k  # noqa: F401
+
+    pc.unique(pa.array(["once"]))
+
+
+def key(line: dict[str, Any]) -> tuple[int, int, int]:
+    """Which measurement it is."""
+    return line["rows"], list(STEPS).index(line["step"]), line["workers"]
+
+
+def there(folder: Path) -> bool:
+    """Whether the folder's pool has been read."""
+    return (folder / "path").exists() and Path((folder / "path").read_text()).exists()
 
 
 def ran(step: str, folder: Path, workers: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--step", step, "--keep", str(folder), "--workers", str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{step} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
+    if step == "read":
+        shutil.rmtree(folder / "store", ignore_errors=True)  # else it is there already
+    context = multiprocessing.get_context("fork")
+    here, told = context.Pipe()
+    process = context.Process(target=child, args=(step, folder, workers, told))
+    process.start()
+    told.close()
+    try:
+        return here.recv()
+    except EOFError:
+        sys.exit(f"{step} at {folder} failed")
+    finally:
+        process.join()
+        for left in (*folder.glob(f"store-{step}-{workers}"), *folder.glob("export")):
+            shutil.rmtree(left)
 
 
-def show(lines: list[dict[str, Any]]) -> None:
-    """The last line, with its slopes."""
-    line = lines[-1]
-    if len(lines) == 1:
-        print(f"{'rows':>10} {'step':<13}{'workers':>7}{'seconds':>10}{'of cores':>10}{'us a row':>10}{'slope':>7}"
-              f"{'peak MB':>9}{'slope':>7}{'of peak':>9}")  # fmt: skip
-    print(f"{line['rows']:>10,} {line['step']:<13}{line['workers']:>7}{line['seconds']:>10.2f}"
-          f"{line['core_seconds']:>10.2f}{1e6 * line['seconds'] / line['rows']:>10.2f}"
-          f"{slope(lines, line, 'seconds'):>7.2f}{line['peak_bytes'] / 1e6:>9.0f}"
-          f"{slope(lines, line, 'peak_bytes'):>7.2f}{line['of_peak']:>9.4f}"
-          + ("" if line["rows"] < 10_000_000 else f"  {'met' if line['peak_bytes'] <= BAR else 'MISSED'}"),
+def show(lines: list[dict[str, Any]], line: dict[str, Any]) -> None:
+    """One line, with its slopes; before the first what they are."""
+    if line is lines[0]:
+        print("| rows | step | workers | seconds | of cores | us a row | slope | peak MB | slope | of peak | load |\n"
+              "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")  # fmt: skip
+    met = "" if line["rows"] < 10_000_000 else " met" if line["peak_bytes"] <= BAR else " MISSED"
+    print(f"| {line['rows']:,} | {line['step']} | {line['workers']} | {line['seconds']:.1f} "
+          f"| {line['core_seconds']:.2f} | {1e6 * line['core_seconds'] / line['rows']:.2f} "
+          f"| {slope(lines, line, 'core_seconds'):.2f} | {line['peak_bytes'] / 1e6:.0f}{met} "
+          f"| {slope(lines, line, 'peak_bytes'):.2f} | {line['of_peak']:.2g} | {line['load']:.0f} |".replace("nan", ""),
           flush=True)  # fmt: skip
+    other = next((one for one in lines if one["workers"] == 1 and key(one)[:2] == key(line)[:2]), line)
+    if other is not line:
+        same = "the same bytes" if other["sha256"] == line["sha256"] else "OTHER BYTES"
+        wall, cores = (line[what] / other[what] for what in ("seconds", "core_seconds"))
+        print(f"| | | | x {wall:.2f} | x {cores:.2f} | {same} | | | | | |")
 
 
 def slope(lines: list[dict[str, Any]], line: dict[str, Any], what: str) -> float:
@@ -269,18 +348,20 @@ def slope(lines: list[dict[str, Any]], line: dict[str, Any], what: str) -> float
     return math.log(line[what] / before[what]) / math.log(line["rows"] / before["rows"])
 
 
-def plan(lines: list[dict[str, Any]], rows: float, cores: int) -> None:
+def plan(lines: list[dict[str, Any]], rows: float) -> None:
     """Figures for a larger pool, as a table in Markdown."""
-    print(f"| step | measured at | core-hours of {rows:.0e} rows | hours on {cores} cores | GB in one process |")
-    print("|---|---|---|---|---|")
+    print(f"| step | measured at | us a row | core-hours of {rows:.0e} rows | bytes a row | GB in one process |")
+    print("|---|---:|---:|---:|---:|---:|")
     for step in dict.fromkeys(line["step"] for line in lines):
-        one = max((line for line in lines if line["step"] == step and line["workers"] == 1), key=lambda x: x["rows"])
-        times, size = rows / one["rows"], max(slope(lines, one, "peak_bytes"), 0.0)
-        growth = times ** max(1.0, 0.0 if math.isnan(found := slope(lines, one, "core_seconds")) else found)
-        hours = one["core_seconds"] * growth / 3600
-        memory = one["peak_bytes"] * times ** (1.0 if math.isnan(size) else size) / 1e9
-        spread = f"{hours / cores:.2f}" if step in MAPPED else "one core a shard"
-        print(f"| {step} | {one['rows']:,} | {hours:.1f} | {spread} | {memory:.0f} |")
+        *smaller, one = sorted((x for x in lines if x["step"] == step and x["workers"] == 1), key=lambda x: x["rows"])
+        if not smaller:
+            sys.exit(f"{step} was measured at one size: how it grows takes two. Measure --sizes 100000,1000000.")
+        times, growth = rows / one["rows"], slope(lines, one, "core_seconds")
+        hours = one["core_seconds"] / 3600 * times ** max(1.0, growth)
+        a_row = max(one["peak_bytes"] - smaller[-1]["peak_bytes"], 0) / (one["rows"] - smaller[-1]["rows"])
+        memory = (one["peak_bytes"] + a_row * (rows - one["rows"])) / 1e9
+        print(f"| {step} | {one['rows']:,} | {1e6 * one['core_seconds'] / one['rows']:.2f} | {hours:.1f} "
+              f"| {a_row:.0f} | {memory:.0f} |")  # fmt: skip
 
 
 def main() -> None:
@@ -290,22 +371,21 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--keep", type=Path, help="a folder to work in and to keep")
-    parser.add_argument("--json", type=Path, help="leave the figures in this file")
+    parser.add_argument("--json", type=Path, help="leave the figures in this file; those in it are not measured again")
+    parser.add_argument("--show", type=Path, help="figures of an earlier run: print them")
     parser.add_argument("--plan", type=Path, help="figures of an earlier run: print what a larger pool takes")
     parser.add_argument("--rows", type=float, default=1e9)
-    parser.add_argument("--cores", type=int, default=256)
-    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.step:
-        child(args.step, args.keep, int(args.workers))
+    if args.show:
+        lines = json.loads(args.show.read_text())
+        for line in lines:
+            show(lines, line)
     elif args.plan:
-        plan(json.loads(args.plan.read_text()), args.rows, args.cores)
+        plan(json.loads(args.plan.read_text()), args.rows)
     else:
+        settle(threads=1)
         sizes, workers = ([int(float(x)) for x in text.split(",")] for text in (args.sizes, args.workers))
-        lines = measured(sizes, workers, args.steps.split(","), args.keep)
-        if args.json:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(lines, indent=1))
+        measured(sizes, workers, args.steps.split(","), args.keep, args.json)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from thresher.core.method import Subset
+from thresher.data import lines
 from thresher.data.export import write_selected
 from thresher.data.read import load_pool
 
@@ -24,7 +25,7 @@ def export(tmp_path, rows, index):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     pool = load_pool(str(path), cache=tmp_path)
-    write_selected(pool, Subset(np.array(index), np.zeros(len(index))), tmp_path / "out")
+    write_selected(pool, Subset(np.array(index, dtype=np.int64), np.zeros(len(index))), tmp_path / "out")
     return tmp_path / "out"
 
 
@@ -34,6 +35,16 @@ def test_rows_come_out_as_they_went_in_and_in_the_order_chosen(tmp_path):
     lines = (out / "selected.jsonl").read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == [rows[7], rows[0], rows[3]]
     assert sorted(p.name for p in out.iterdir()) == ["axolotl.yaml", "dataset_info.json", "selected.jsonl"]
+
+
+def test_order_and_repeats_hold_over_many_blocks_of_the_pool(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "ROWS", 4)
+    rows = [{"text": f"{i}" * (i + 1)} for i in range(30)]
+    index = [29, 3, 3, 0, 17, 29, 4]
+    out = export(tmp_path, rows, index)
+    said = (out / "selected.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in said] == [rows[i] for i in index]
+    assert (export(tmp_path, rows, []) / "selected.jsonl").read_bytes() == b"", "nothing chosen, nothing written"
 
 
 @pytest.mark.parametrize("name", ROWS)

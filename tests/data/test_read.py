@@ -224,6 +224,13 @@ def test_the_group_column_is_the_first_known_or_the_named_one(tmp_path):
         load_pool(source, cache=tmp_path, group="sauce")
 
 
+def test_ids_whose_hashes_are_equal_are_compared_as_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "hash", len, raising=False)
+    assert load_pool(put(tmp_path, "rows.jsonl", jsonl()), cache=tmp_path).ids() == [row["id"] for row in ROWS]
+    pool = load_pool(put(tmp_path, "more.jsonl", jsonl([*ROWS, ROWS[3], ROWS[3]])), cache=tmp_path)
+    assert any(f"2 of {len(ROWS) + 2} rows repeat an 'id'" in note for note in pool.notes)
+
+
 def test_ids_that_repeat_or_miss_become_row_numbers_with_a_note(tmp_path):
     twice = [ROWS[0], ROWS[1], ROWS[0]]
     pool = load_pool(put(tmp_path, "a.jsonl", jsonl(twice)), cache=tmp_path)

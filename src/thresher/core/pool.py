@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from thresher.core import turns
 from thresher.core.views import Views
 
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.large_string()), ("extra", pa.large_string())])
 SCHEMA = pa.schema(
     [
         ("id", pa.large_string()),
-        ("messages", pa.large_list(MESSAGE)),
+        ("messages", turns.MESSAGES),
         ("group", pa.large_string()),  # null where the rows have no group
         ("origin", pa.large_string()),  # the user's own row as JSON, untouched, for export
     ]
@@ -159,15 +160,23 @@ class Pool:
 
     def prompt(self) -> list[str]:
         """(n,) everything before the last answer, one turn a line."""
-        return [prompt_of(row) for row in self.messages()]
+        return self._said(turns.prompts)
 
     def answer(self) -> list[str]:
         """(n,) the last answer."""
-        return [answer_of(row) for row in self.messages()]
+        return self._said(turns.answers)
 
     def text(self) -> list[str]:
         """(n,) prompt, a newline, answer: what encoders and lexical methods read."""
-        return [text_of(row) for row in self.messages()]
+        return self._said(turns.texts)
+
+    def answered(self) -> Bool[np.ndarray, " n"]:
+        """(n,) rows with an answer that holds a letter or a number; of the others nothing is said."""
+        found = [turns.surely_answered(column) for column in self._column("messages")]
+        return np.concatenate(found) if found else np.zeros(0, bool)
+
+    def _said(self, read: Callable[[pa.LargeListArray], list[str]]) -> list[str]:
+        return [words for column in self._column("messages") for words in read(column)]
 
     def take(self, index: Int[np.ndarray, " k"] | Sequence[int]) -> Pool:
         """These rows, in this order."""
@@ -292,7 +301,7 @@ def text_of(messages: Sequence[Message]) -> str:
 
 def _last_answer(messages: Sequence[Message]) -> int:
     for at in range(len(messages) - 1, -1, -1):
-        if messages[at]["role"] in ("assistant", "text"):
+        if messages[at]["role"] in turns.ANSWERS:
             return at
     return len(messages) - 1
 
@@ -312,5 +321,16 @@ def update_fingerprint(digest: hashlib._Hash, batch: pa.RecordBatch) -> None:
 
 
 def sign_row(row: tuple[str, list[dict[str, Any]], str | None]) -> bytes:
-    """One row as bytes that no other row has."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+    """One row as bytes that no other row has: what `json.dumps` writes without blanks, a third of its time."""
+    name, messages, group = row
+    said = ",".join(
+        [
+            f'{{"role":{_quoted(m["role"])},"content":{_quoted(m["content"])},"extra":{_quoted(m["extra"])}}}'
+            for m in messages
+        ]
+    )
+    return f"[{_quoted(name)},[{said}],{_quoted(group)}]\n".encode("utf-8", "surrogatepass")
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else encode_basestring(text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
+from jaxtyping import Int
 
 from thresher.core.pool import Pool
 from thresher.data.duplicates import Overlap, Repeats, repeats, rows_also_in
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "rows_also_in"]
 SHOWN = 20  # examples of each finding
+BLOCK = 4096  # rows looked at at a time
 
 
 def check(pool: Pool, target: Pool | None = None, encoded: Encoded | Counted | None = None) -> dict[str, Any]:
@@ -47,10 +49,17 @@ def _untrainable(pool: Pool, encoded: Encoded | Counted | None) -> list[str]:
     if encoded is not None:
         rows = np.flatnonzero(encoded.answer_tokens() == 0)
     else:
-        spoken = (any(_says(turn) for turn in turns) for turns in pool.messages())
-        rows = np.flatnonzero(~np.fromiter(spoken, bool, len(pool)))
+        silent = [part * BLOCK + _silent(rows) for part, rows in pool.parts(BLOCK)]
+        rows = np.concatenate(silent) if silent else np.zeros(0, np.int64)
     ids = pool.table["id"]
     return [ids[int(i)].as_py() for i in rows]
+
+
+def _silent(pool: Pool) -> Int[np.ndarray, " m"]:
+    """Rows without an answer, or with an empty one; only those without a letter are looked at turn by turn."""
+    unsure = np.flatnonzero(~pool.answered())
+    says = [any(map(_says, turns)) for turns in pool.take(unsure).messages()] if len(unsure) else []
+    return unsure[~np.array(says, dtype=bool)]
 
 
 def _says(turn: dict) -> bool:

@@ -112,10 +112,13 @@ def _first_alike(signs: UInt64[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
     """The first row with the same sign: itself, where none is earlier."""
     order = np.lexsort((signs[:, 1], signs[:, 0]))  # stable: rows of one sign stay in order
     new = np.ones(len(signs), dtype=bool)
-    new[1:] = (signs[order[1:]] != signs[order[:-1]]).any(axis=1)
-    head = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(signs) else order
+    new[1:] = False
+    for half in signs.T:
+        sorted_half = half[order]
+        new[1:] |= sorted_half[1:] != sorted_half[:-1]
+    begin = np.maximum.accumulate(np.where(new, np.arange(len(signs)), 0))  # of each sign's run in the order
     first = np.empty(len(signs), dtype=np.int64)
-    first[order] = head
+    first[order] = order[begin]
     return first
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,20 @@ from thresher.core.method import Subset
 from thresher.core.pool import Pool
 from thresher.core.store import write_bytes, writing
 from thresher.data.formats import pair_of
+from thresher.data.lines import write_lines
 
 FILE = "selected.jsonl"
-AT_ONCE = 20_000  # rows in memory
 
 
 def write_selected(pool: Pool, subset: Subset, out: Path) -> None:
     """Write the three files into `out`, each whole or not at all."""
     temporary = out / f".{FILE}.{os.getpid()}.tmp"
-    first: dict[str, Any] = {}
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                for line in _lines(pool, subset):
-                    first = first or json.loads(line)
-                    file.write(line + "\n")
+            write_lines(pool, repeated(subset), temporary)
+            with temporary.open("rb") as file:
+                first = json.loads(file.readline() or "{}")
             os.replace(temporary, out / FILE)
         finally:
             temporary.unlink(missing_ok=True)
@@ -81,13 +78,6 @@ def axolotl(format: str, row: dict[str, Any]) -> dict[str, Any]:
     asked, answered = _pair(format, row)
     shape = {"field_instruction": asked, "field_output": answered}
     return about | {"type": shape | {"format": "{instruction}\n", "no_input_format": "{instruction}\n"}}
-
-
-def _lines(pool: Pool, subset: Subset) -> Iterator[str]:
-    """The chosen rows' own JSON, some at a time: each time every batch of the file is looked into."""
-    index = repeated(subset)
-    for start in range(0, len(index), AT_ONCE):
-        yield from pool.take(index[start : start + AT_ONCE]).table["origin"].to_pylist()
 
 
 def repeated(subset: Subset) -> Int[np.ndarray, " m"]:

@@ -31,15 +31,16 @@ def bands(texts: Sequence[str]) -> UInt64[np.ndarray, "b bands"]:
     """(b, bands) of normalised texts: words with one blank between."""
     grams, starts = _grams(texts)
     scale, shift = _functions()
-    out = np.empty((len(texts), BANDS), np.uint64)
+    minima = np.empty((len(scale), len(texts)), np.uint32)
     for first in range(0, len(texts), ROWS):
         edges = starts[first : first + ROWS + 1]
-        minima = _minima(grams[edges[0] : edges[-1]], edges[:-1] - edges[0], scale, shift)  # (functions, rows)
-        for band in range(BANDS):
-            key = np.zeros(len(edges) - 1, np.uint64)
-            for row in minima[band * BAND_SIZE : (band + 1) * BAND_SIZE]:
-                key = _mixed(key * _MULTIPLIER + row)
-            out[first : first + ROWS, band] = key
+        minima[:, first : first + ROWS] = _minima(grams[edges[0] : edges[-1]], edges[:-1] - edges[0], scale, shift)
+    out = np.empty((len(texts), BANDS), np.uint64)
+    for band in range(BANDS):
+        key = np.zeros(len(texts), np.uint64)
+        for row in minima[band * BAND_SIZE : (band + 1) * BAND_SIZE]:
+            key = _mixed(key * _MULTIPLIER + row)
+        out[:, band] = key
     return out
 
 
@@ -76,11 +77,13 @@ def _grams(texts: Sequence[str]) -> tuple[UInt32[np.ndarray, " g"], Int64[np.nda
     starts = np.concatenate([[0], np.cumsum(count)])
     place = np.arange(starts[-1]) + np.repeat(first[:-1] - starts[:-1], count)
     last = np.repeat(size, count)
-    value = np.zeros(len(place), np.uint64)
+    following = np.zeros(len(word), np.uint64)  # of every word with those after it, rows run on
+    value = np.empty(len(place), np.uint64)
     for step in range(LONG):
-        inside = step < last
-        at = np.minimum(place + step, len(word) - 1)
-        value = np.where(inside, value * _MULTIPLIER + word[at], value)
+        following *= _MULTIPLIER
+        following[: max(len(word) - step, 0)] += word[step:]
+        of_size = np.flatnonzero(last == step + 1)
+        value[of_size] = following[place[of_size]]
     return (_mixed(value) >> np.uint64(32)).astype(np.uint32), starts
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from thresher.core import turns
 from thresher.core.pool import SCHEMA, Message, Skipped, pack, sign_row
 from thresher.data.formats import BadRow, converter, detect
 from thresher.data.records import BLANK, Chunk
@@ -62,9 +63,8 @@ class Parsed:
 
     def batch(self) -> pa.RecordBatch:
         """The rows as Arrow."""
-        columns = (self.ids, self.messages, self.groups, self.origin)
-        arrays = [pa.array(column, f.type) for column, f in zip(columns, SCHEMA, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        ids, groups, origin = (pa.array(one, pa.large_string()) for one in (self.ids, self.groups, self.origin))
+        return pa.RecordBatch.from_arrays([ids, turns.column_of(self.messages), groups, origin], schema=SCHEMA)
 
 
 def parse(chunk: Chunk, plan: Plan) -> tuple[Parsed, Plan]:

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock
+from jaxtyping import Int
 
 from thresher.core.disk import writing
 from thresher.core.pool import SCHEMA, Pool, Skipped, update_fingerprint
@@ -138,9 +139,9 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
     """
     rows, whole = (path.with_name(f".{path.stem}.{os.getpid()}.{part}.part") for part in ("rows", "whole"))
     try:
-        about, unnamed = _stream(stream, plan, rows)
+        about, unnamed, signs = _stream(stream, plan, rows)
         about["name"] = name
-        n, repeated = _count(rows)
+        n, repeated = len(signs), _repeated(rows, signs)
         if n == 0:
             raise PoolError(_nothing(plan.source, about["skipped"]))
         numbered = _note_ids(about, n, unnamed, repeated)
@@ -156,9 +157,10 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
         whole.unlink(missing_ok=True)
 
 
-def _stream(stream: Iterator[Chunk], plan: Plan, path: Path) -> tuple[dict, int]:
-    """Write every good row; (what is known of them, rows without an id of their own)."""
+def _stream(stream: Iterator[Chunk], plan: Plan, path: Path) -> tuple[dict, int, Int[np.ndarray, " n"]]:
+    """Write every good row; (what is known of them, rows without an id of their own, hashes of all ids)."""
     digest, unnamed, skipped = hashlib.sha256(), 0, []
+    signs = [np.zeros(0, np.int64)]
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
         waiting: list[pa.RecordBatch] = []
         size = 0
@@ -167,6 +169,7 @@ def _stream(stream: Iterator[Chunk], plan: Plan, path: Path) -> tuple[dict, int]
             digest.update(parsed.signed)
             unnamed += parsed.unnamed
             skipped += parsed.skipped
+            signs.append(np.fromiter(map(hash, parsed.ids), np.int64, len(parsed.ids)))
             waiting.append(parsed.batch())
             size += waiting[-1].nbytes
             if size > BATCH_BYTES:
@@ -182,7 +185,7 @@ def _stream(stream: Iterator[Chunk], plan: Plan, path: Path) -> tuple[dict, int]
         "skipped": [asdict(row) for row in skipped],
         "notes": notes,
     }
-    return about, unnamed
+    return about, unnamed, np.concatenate(signs)
 
 
 def _flush(waiting: list[pa.RecordBatch], writer: pa.ipc.RecordBatchFileWriter) -> None:
@@ -192,11 +195,20 @@ def _flush(waiting: list[pa.RecordBatch], writer: pa.ipc.RecordBatchFileWriter) 
     waiting.clear()
 
 
-def _count(path: Path) -> tuple[int, int]:
-    """(rows, rows whose id an earlier one has)."""
-    with pa.OSFile(str(path)) as file:
-        ids = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=[0])).read_all()["id"]
-    return len(ids), len(ids) - pc.count_distinct(ids).as_py()
+def _repeated(path: Path, signs: Int[np.ndarray, " n"]) -> int:
+    """Rows whose id an earlier one has: ids are compared where their hashes are equal, and only there."""
+    rising = np.sort(signs)
+    met = np.unique(rising[1:][rising[1:] == rising[:-1]])
+    if not len(met):
+        return 0
+    known: set[str] = set()
+    count = start = 0
+    for batch in _batches(path, numbered=False):
+        again = np.isin(signs[start : start + batch.num_rows], met)
+        known.update(batch.column("id").filter(pa.array(again)).to_pylist())
+        count += int(again.sum())
+        start += batch.num_rows
+    return count - len(known)
 
 
 def _note_ids(about: dict, n: int, unnamed: int, repeated: int) -> bool:

@@ -14,13 +14,13 @@ from scipy import sparse
 
 from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
-from thresher.core.pool import Pool, answer_of, prompt_of, text_of
+from thresher.core.pool import Pool
 from thresher.signals._terms import counts, lengths, text_bytes, tokens
-from thresher.signals._texts import first_user_of, group_texts
+from thresher.signals._texts import group_texts, texts
 
 READ = 4096  # rows tokenised at a time: bounds the memory of a large part
 QUERIES = 256  # queries multiplied at a time
-SECONDS_PER_ROW, SECONDS_PER_TERM, SECONDS_PER_POSTING = 4e-6, 2e-7, 6e-10  # benchmarks/pool_memory.py, one thread
+SECONDS_PER_ROW, SECONDS_PER_TERM, SECONDS_PER_POSTING = 4e-6, 1e-7, 6e-10  # benchmarks/scale.py, one core
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,8 @@ class BM25(Signal):
 
     def _documents(self, rows: Pool) -> Iterator[pa.ListArray]:
         """The terms of the rows, some rows at a time."""
-        read = {"row": text_of, "prompt": prompt_of, "answer": answer_of, "first_user": first_user_of}[
-            self.text
-        ]
-        texts: list[str] = []
-        for messages in rows.messages():
-            texts.append(read(messages))
-            if len(texts) == READ:
-                yield tokens(pa.array(texts, pa.large_string()), self.cleaning)
-                texts = []
-        if texts:
-            yield tokens(pa.array(texts, pa.large_string()), self.cleaning)
+        for _, some in rows.parts(READ):
+            yield tokens(pa.array(texts(some, self.text), pa.large_string()), self.cleaning)
 
     def _queries(self, target: Pool) -> list[str]:
         """(q,) one for each target row, or for each group: rows without one first, then by name."""
