@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = passive
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test faults check fix docs bench models parity ray clean
+.PHONY: demo test faults fuzz track check fix docs bench models parity ray clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,17 @@ test: $(READY)
 # Every fault, also at every single write of every stage, which takes long; writes docs/faults.md anew.
 faults: $(READY)
 	$(BIN)/python -m pytest tests/faults --fault-table docs/faults.md
+
+# Every reader under a fuzzer that goes by coverage, SECONDS each; what it kept in .fuzz is where it goes on.
+SECONDS ?= 20
+fuzz: $(READY)
+	$(PIP) -e '.[report,dev,fuzz]'
+	$(BIN)/python tests/faults/fuzz_readers.py --seconds $(SECONDS) --keep .fuzz
+
+# The Trainer's trackers with their own packages, offline.
+track: $(READY)
+	$(PIP) -e '.[report,dev,track]'
+	$(BIN)/python -m pytest -m track tests/faults
 
 check: $(READY)
 	$(BIN)/ruff check

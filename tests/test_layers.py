@@ -52,6 +52,7 @@ TOP = {
     "setting",
     "scoring",
     "choosing",
+    "requested",
     "contaminated",
     "paired",
     "pricing",

@@ -19,8 +19,8 @@ from thresher.card import card
 from thresher.compute import bill
 from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
+from thresher.core.disk import alone, beside, writing
 from thresher.core.method import Kind, Selector, Signal, name_of
-from thresher.core.store import writing
 from thresher.data.export import repeated, write_selected
 from thresher.errors import BudgetError, PoolError, StoreError, UnknownName
 from thresher.methods import Method
@@ -183,7 +183,7 @@ def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
         StoreError: `out` holds something that is not a selection of ours.
     """
     part = out.with_name(out.name + ".part")
-    with writing(part):
+    with alone(beside(out)), writing(part):
         if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
             raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
         shutil.rmtree(part, ignore_errors=True)
@@ -199,6 +199,16 @@ def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
         shutil.rmtree(out, ignore_errors=True)
         part.rename(out)
     return made
+
+
+def fault_of(folder: Path) -> str | None:
+    """What is wrong with a selection's folder: its card cannot be read, or a file is not the card's any more."""
+    try:
+        told = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
+        wrong = [name for name, wanted in told.items() if _sha256(folder / name) != wanted]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"card.json: {error}"
+    return f"{wrong[0]} is not the card's" if wrong else None
 
 
 def _sha256(path: Path) -> str:

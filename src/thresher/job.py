@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thresher.core import events
+from thresher.core import checksum, events
 from thresher.core.cost import Receipt
 from thresher.core.store import write_bytes
 from thresher.evaluation.task import Task
@@ -18,6 +19,7 @@ from thresher.setting import joined
 from thresher.stages import Stage
 
 RESULT = "result.json"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +54,20 @@ class Job:
         return self.out / "trained" / self.name
 
     def done(self) -> list[dict[str, Any]] | None:
-        """The results of an earlier run, if it finished."""
+        """The results of an earlier run, if it finished; a file that was damaged since is named and counts for none."""
         path = self.folder / RESULT
-        return json.loads(path.read_text())["results"] if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if checksum.fits(found):
+                return found["results"]
+            fault = "its checksum is another"
+        except (ValueError, KeyError, TypeError) as error:
+            fault = str(error)
+        log.warning("%s is damaged (%s): the model is trained and scored again", path, fault)
+        path.unlink(missing_ok=True)
+        return None
 
 
 def work(job: Job) -> list[dict[str, Any]]:
@@ -97,9 +110,8 @@ def _work(job: Job) -> list[dict[str, Any]]:
             "notes": list(outcome.notes),
             "scores": [{**one.in_words(), "values": one.values.tolist()} for one in outcome.all()],
         })  # fmt: skip
-    write_bytes(
-        job.folder / RESULT, json.dumps({"results": results, "receipts": receipts}, ensure_ascii=False).encode()
-    )
+    whole = checksum.signed({"results": results, "receipts": receipts})
+    write_bytes(job.folder / RESULT, json.dumps(whole, ensure_ascii=False).encode())
     if not job.keep_model:
         load.close_models()
         shutil.rmtree(job.folder / "model", ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from thresher.spec import Arm, Spec
 from thresher.stages import Stage, longest_training, protocol_name, recipe_under, unlabelled
 
 Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def _chosen(
 ) -> _Rows:
     name = _folder_name(arm.label, arm.scorer or "", budget, seed)
     folder = out / "selections" / name
-    if not (folder / "card.json").exists():
+    fault = choosing.fault_of(folder) if (folder / "card.json").exists() else None
+    if fault is not None:
+        log.warning("the selection %s is damaged (%s): it is chosen again", folder, fault)
+    if fault is not None or not (folder / "card.json").exists():
         amount = budget if arm.matching is None else _spent_by(spec, arm.matching, budget, seed, out)
         choice = choosing.choose(setting, arm.method, amount, seed=seed, overrides=arm.overrides, mapper=mapper)
         choosing.write(choice, folder, command=f"thresher run: {arm.label}, {budget}, seed {seed}")

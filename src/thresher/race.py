@@ -14,6 +14,7 @@ from thresher import methods
 from thresher.compute.local import Mapper
 from thresher.contenders import Lineup, in_flops
 from thresher.core import events
+from thresher.core.disk import alone
 from thresher.core.store import Store, write_bytes
 from thresher.core.suggest import unknown
 from thresher.errors import RecipeError
@@ -23,7 +24,7 @@ from thresher.planning.course import Cell, Outcome
 from thresher.planning.finish import finish
 from thresher.planning.racing import race as decide
 from thresher.planning.results import higher_is_better
-from thresher.run import claim, leave
+from thresher.run import LOCK, claim, leave
 from thresher.run import finish as finish_jobs
 from thresher.setting import Setting
 from thresher.spec import Spec
@@ -62,7 +63,7 @@ def race(
     field_ = _Field(lineup, out, judged, say, mapper)
     total = in_flops(budget, setting)
     claim(out, spec, setting, command, race={"by": list(judged), "keep": keep})
-    with events.kept_in(out, "race"):
+    with alone(out / LOCK), events.kept_in(out, "race"):
         field_.untrained()
         course = decide(
             lineup.contenders(), spec.seeds, total, field_.run, sizes=lineup.sizes,

@@ -17,6 +17,7 @@ from thresher import contaminated, paired
 from thresher.compute.local import Mapper, Placer
 from thresher.compute.process import settle
 from thresher.core import events
+from thresher.core.disk import alone
 from thresher.core.store import Store, write_bytes
 from thresher.errors import StoreError, ThresherError
 from thresher.job import Job, work
@@ -27,6 +28,7 @@ from thresher.planning.frontier import frontier
 from thresher.setting import Setting
 from thresher.spec import Spec
 
+LOCK = ".lock"
 # Kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one. Small models fill less, and for them
 # starting a process is a good part of a job.
 JOBS_PER_PROCESS, JOBS_OF_SMALL, SMALL = 4, 8, 5e7  # SMALL in parameters
@@ -51,7 +53,7 @@ def run(
     """
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     claim(out, spec, setting, command)
-    with events.kept_in(out, "run"):
+    with alone(out / LOCK), events.kept_in(out, "run"):
         jobs = jobs_of(spec, setting, out, say, mapper)
         contaminated.leave(spec, setting, out, say)
         leave(finish(jobs, spec, say, mapper), out)

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Command, Happened
+from commands import Command, Happened, known_tests
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 HEAD = """# Faults
 
-Each line is a test in `tests/faults` that injects the fault into the stage and passed when the table was last written
-(`make faults`; not yet as a whole: what has no line is not written down). The
-tests that take long (every single write of a stage) run there only; the others run with `make test`.
+Each line is a test in `tests/faults` that injects the fault into the stage, and that passed when `make faults` wrote
+this table. The tests that take long (every single write of a stage, whole runs) run there only; the others run with
+`make test`, and fail where the table says something else.
 
 | fault | stage | what happened | test |
 |---|---|---|---|
@@ -31,11 +31,14 @@ _run: set[str] = set()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--fault-table") or "faults" in config.getoption("-m"):
-        return
+    asked = config.getoption("-m")
     for item in items:
-        if item.get_closest_marker("faults"):
+        if item.get_closest_marker("track") and "track" not in asked:
+            item.add_marker(pytest.mark.skip(reason="needs trackers' packages; run by make track"))
+        if item.get_closest_marker("faults") and not config.getoption("--fault-table") and "faults" not in asked:
             item.add_marker(pytest.mark.skip(reason="long; run by make faults"))
+    if config.getoption("--fault-table"):  # what is quick comes first: broken off, the table holds what has passed
+        items.sort(key=lambda item: bool(item.get_closest_marker("faults")) + ("every" in item.name or "many" in item.name))
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def happened(request: pytest.FixtureRequest) -> Iterator[Happened]:
     assert said, "a test of a fault says what happened"
     _lines.update(said)
     if request.config.getoption("--fault-table"):
+        _write(Path(request.config.getoption("--fault-table")))
         return
     page = [tuple(row.strip("| ").split(" | ")) for row in PAGE.read_text(encoding="utf-8").splitlines()]
     told = {row[:2]: row for row in page if len(row) == 4}
@@ -68,13 +72,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     )
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    path = session.config.getoption("--fault-table")
-    if path:
-        old = Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
-        kept = {row for row in old if row.endswith("` |") and row.strip("| ").split(" | ")[-1] not in _run}
-        rows = sorted(kept | set(map(_row, _lines)))
-        Path(path).write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+def _write(path: Path) -> None:
+    """The lines of this session, and of tests that are no part of it but are still there."""
+    old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    there = {f"`{one}`" for one in known_tests()}
+    kept = {row for row in old if row.endswith("` |") and row.strip("| ").split(" | ")[-1] in there - _run}
+    path.write_text(HEAD + "\n".join(sorted(kept | set(map(_row, _lines)))) + "\n", encoding="utf-8")
 
 
 ROWS = 48
@@ -133,6 +136,7 @@ def command(model: str) -> Command:
             "train": ("train", "pool.jsonl", "--model", model, "--recipe", "recipe.yaml", *out, *store),
             "evaluate": ("evaluate", model, "--task", "task.yaml", *store, "--json"),
             "run": ("run", "run.yaml", *out, *store),
+            "race": ("run", "run.yaml", "--race", "--budget-total", "1e15 flops", *out, *store),
             "report": ("report", place / "out"),
         }[stage]  # fmt: skip
 

@@ -1,16 +1,13 @@
-"""Faults put into a command on purpose: the command runs in a forked process, which is killed, refused or starved.
+"""A command in a forked process, with a fault planted in it (`planted.py`): how it ends and what it says.
 
-A fork has every import behind it, so a run takes as long as its work. Faults are planted with an audit hook of the
-interpreter: it sees every file that is opened for writing and every rename, whoever asks for it, and counts them.
+A fork has every import behind it, so a run takes as long as its work.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import resource
 import signal
 import sys
 import time
@@ -61,7 +58,7 @@ class Running:
         """Until something is so."""
         until = time.monotonic() + SECONDS
         while not reached():
-            assert time.monotonic() < until, self._read()
+            assert time.monotonic() < until, self.read()
             time.sleep(0.002)
 
     def send(self, number: int) -> None:
@@ -77,20 +74,21 @@ class Running:
         until = time.monotonic() + SECONDS
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self._read()
+            self.read()
             if pid:
                 break
             if time.monotonic() > until:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
-                raise TimeoutError(f"it hangs: {self._read()}")
+                raise TimeoutError(f"it hangs: {self.read()}")
             time.sleep(0.002)
         for read in self.pipes:
             os.close(read)
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         return Ended(code, *(said.decode(errors="replace") for said in self.said))
 
-    def _read(self) -> list[bytes]:
+    def read(self) -> list[bytes]:
+        """What it has said so far, on stdout and stderr."""
         for which, read in enumerate(self.pipes):
             with contextlib.suppress(BlockingIOError):
                 while more := os.read(read, 1 << 16):
@@ -132,82 +130,3 @@ def _child(arguments: list[str], folder: Path, pipes: list[int], fault: Fault | 
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-class Writes:
-    """Counts what a process writes below some folders, and does something at one of them."""
-
-    def __init__(self, *folders: Path, at: int | None = None, then: Callable[[], None] | None = None) -> None:
-        self.folders, self.at, self.then = tuple(map(str, folders)), at, then
-        self.count = 0
-
-    def __call__(self) -> None:
-        sys.addaudithook(self._seen)
-
-    def _seen(self, event: str, arguments: tuple) -> None:
-        if event == "open":
-            path, mode, flags = arguments
-            writes = bool(flags & (os.O_WRONLY | os.O_RDWR)) if mode is None else bool(set("wax+") & set(str(mode)))
-            if not writes:
-                return
-        elif event in ("os.rename", "os.mkdir"):
-            path = arguments[1] if event == "os.rename" else arguments[0]
-        else:
-            return
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path).startswith(self.folders):
-            return
-        self.count += 1
-        if self.at is not None and self.count >= self.at and self.then is not None:
-            self.then()
-
-
-def kill() -> None:
-    """kill -9 of oneself: nothing is cleaned up, nothing is flushed."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def refuse(number: int) -> Callable[[], None]:
-    """The file system says no."""
-
-    def then() -> None:
-        raise OSError(number, os.strerror(number))
-
-    return then
-
-
-def killed_at(number: int, *folders: Path) -> Fault:
-    """kill -9 at the n-th write."""
-    return Writes(*folders, at=number, then=kill)
-
-
-def refused_from(number: int, errno: int, *folders: Path) -> Fault:
-    """Every write from the n-th on fails."""
-    return Writes(*folders, at=number, then=refuse(errno))
-
-
-def counted(into: Path, *folders: Path) -> Fault:
-    """How many writes there are goes into a file: the whole length of a command, for the two above."""
-    writes = Writes(*folders)
-
-    def fault() -> None:
-        writes()
-        plain = os._exit
-
-        def leave(code: int) -> None:
-            found = writes.count
-            into.write_text(json.dumps(found))
-            plain(code)
-
-        os._exit = leave
-
-    return fault
-
-
-def no_file_over(size: int) -> Fault:
-    """A disk on which no file can grow beyond so many bytes: what libraries in other languages write meets it too."""
-
-    def fault() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-    return fault

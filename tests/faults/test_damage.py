@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from commands import Command, Happened, left, whole
-from injected import killed_at, run
+from injected import run
+from planted import killed_at
 
 from thresher.core import checksum
 from thresher.core.cost import Receipt
 from thresher.core.store import Store
-from thresher.models import loss
 
 
 def flipped(path: Path) -> None:
@@ -112,8 +111,8 @@ def test_a_kill_while_sealing_loses_nothing(store: Store, parts: list[np.ndarray
 def test_the_command_measures_a_damaged_part_again(world: Path, command: Command, happened: Happened):
     """From the outside: killed, damaged, and the same bytes as ever."""
     place = world / "damaged"
-    expected, writes = whole("measure", world, command)
-    killed = run(*command("measure", place), folder=world, fault=killed_at(2 * writes // 3, place))
+    expected = whole("measure", world, command)
+    killed = run(*command("measure", place), folder=world, fault=killed_at(expected.changes // 2, place))
     assert killed.code == -9
     done = sorted(place.glob("store/loss-*.part/[0-9]*.json"))  # the receipt marks a part done
     assert 0 < len(done) < 5, "killed in the middle"
@@ -121,7 +120,7 @@ def test_the_command_measures_a_damaged_part_again(world: Path, command: Command
     again = run(*command("measure", place), folder=world)
     assert again.code == 0, again.err
     assert "is damaged" in again.err
-    assert left("measure", place, again) == expected
+    assert left("measure", place, again) == expected.left
     happened("kill -9, then one bit of a part flipped", "measure", "said; the same bytes as never interrupted")
 
 
@@ -151,41 +150,13 @@ def test_a_pool_that_changed_is_measured_anew(world: Path, command: Command, row
     happened("pool changed since it was measured", "select", "another fingerprint: measured anew, as in a fresh store")
 
 
-class Short:
-    """Memory runs out at batches of more than so many rows."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.plain = most, loss._batch
-
-    def __call__(self, opened: object, head: object, tokens: object, rows: np.ndarray, statistic: object) -> object:
-        if len(rows) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.plain(opened, head, tokens, rows, statistic)
-
-
-def test_memory_that_runs_out_halves_a_batch_once(world: Path, command: Command, happened: Happened):
-    expected = left("measure", world / "whole", run(*command("measure", world / "whole"), folder=world))
-    place = world / "short"
-
-    def short() -> None:
-        loss._batch = Short(5)
-
-    ended = run(*command("measure", place), folder=world, fault=short)
-    assert ended.code == 0, ended.err
-    assert "did not fit into memory: it is read in two halves" in ended.err
-    assert json.loads(ended.out)["halved"] > 0, "it is on the receipt"
-    (values,) = (np.load(path) for path in place.glob("store/loss-*/values.npy"))
-    (plain,) = (np.load(path) for path in (world / "whole").glob("store/loss-*/values.npy"))
-    np.testing.assert_allclose(values, plain, rtol=1e-5)
-    assert expected
-    happened("out of memory in a batch", "measure", "halved once, said, on the receipt; the same values")
-
-
-def test_memory_that_is_far_too_short_is_said(world: Path, command: Command, happened: Happened):
-    def short() -> None:
-        loss._batch = Short(1)
-
-    ended = run(*command("measure", world / "short"), folder=world, fault=short)
-    assert ended.clear, (ended.code, ended.err)
-    assert "out of memory" in ended.err
-    happened("out of memory in half a batch too", "measure", "one clear sentence, exit 2; finished parts are kept")
+@pytest.mark.parametrize("stage", ["run", "race"])
+def test_a_run_whose_pool_changed_is_another_run(stage: str, world: Path, command: Command, happened: Happened):
+    place = world / "place"
+    killed = run(*command(stage, place), folder=world, fault=killed_at(40, place))
+    assert killed.code == -9
+    (world / "pool.jsonl").write_text((world / "pool.jsonl").read_text().replace("keys", "doors"))
+    refused = run(*command(stage, place), folder=world)
+    assert refused.clear, (refused.code, refused.err)
+    assert "pool differ" in refused.err
+    happened("pool changed since the run began", stage, "one clear sentence that names the pool, exit 2")

@@ -6,9 +6,9 @@ import errno
 from pathlib import Path
 
 import pytest
-from commands import LONG, STAGES, Command, Happened, left, middle, prepared, whole
-from injected import no_file_over, refused_from, run
-from test_kills import WHAT
+from commands import LONG, STAGES, WHAT, Command, Happened, left, long, middle, prepared, whole
+from injected import run
+from planted import no_file_over, refused_from
 
 
 def refused_then_done(stage: str, fault: object, place: Path, world: Path, command: Command) -> object:
@@ -25,11 +25,12 @@ def refused_then_done(stage: str, fault: object, place: Path, world: Path, comma
 
 
 def at_writes(stage: str, number: int, world: Path, command: Command, everywhere: bool = False) -> None:
-    expected, writes = whole(stage, world, command)
-    for one in range(1, writes + 1) if everywhere else [middle(writes)]:
+    expected = whole(stage, world, command)
+    for one in range(1, expected.writes + 1) if everywhere else [middle(expected.writes)]:
         here = world / f"refused-{one}"
         fault = refused_from(one, number, here)
-        assert refused_then_done(stage, fault, here, world, command) == expected, f"write {one} of {writes}"
+        found = refused_then_done(stage, fault, here, world, command)
+        assert found == expected.left, f"write {one} of {expected.writes}"
 
 
 FULL = "one clear sentence, exit 2, nothing half-written; room made, the same command leaves the same {what}"
@@ -50,27 +51,38 @@ def test_a_disk_that_fills_up_at_every_write(stage: str, world: Path, command: C
 
 
 SIZES = {"read": [1000], "measure": [100], "select": [2000], "train": [3000], "evaluate": [1000], "run": [3000],
-         "report": [1000]}  # fmt: skip
+         "race": [3000], "report": [1000]}  # fmt: skip
 
 
 @pytest.mark.parametrize("stage", LONG)
 def test_a_quota_that_libraries_meet_too(stage: str, world: Path, command: Command, happened: Happened):
     """No file may grow beyond a size: Arrow, safetensors and torch write without Python's knowing."""
-    expected, _ = whole(stage, world, command)
+    expected = whole(stage, world, command).left
     for size in SIZES[stage]:
         place = world / f"quota-{size}"
         assert refused_then_done(stage, no_file_over(size), place, world, command) == expected
     happened("quota: files cannot grow", stage, FULL.format(what=WHAT[stage]))
 
 
-@pytest.mark.parametrize("stage", ["select", "train", pytest.param("run", marks=pytest.mark.faults), "report"])
+@pytest.mark.parametrize("stage", long(["select", "train", "run", "race", "report"], "report"))
 def test_an_output_folder_that_is_read_only(stage: str, world: Path, command: Command, happened: Happened):
     place = world / "place"
     prepared(stage, place, command, world)
     refused = run(*command(stage, place), folder=world, fault=refused_from(1, errno.EROFS, place / "out"))
     assert refused.clear, (refused.code, refused.err)
     assert "Read-only" in refused.err
+    assert str(place / "out") in refused.err
     happened("read-only output", stage, "one clear sentence that names the folder, exit 2")
+
+
+@pytest.mark.parametrize("stage", long(["read", "measure", "select", "evaluate", "run", "race"], "select", "evaluate"))
+def test_a_store_that_is_read_only(stage: str, world: Path, command: Command, happened: Happened):
+    place = world / "place"
+    refused = run(*command(stage, place), folder=world, fault=refused_from(1, errno.EROFS, place / "store"))
+    assert refused.clear, (refused.code, refused.err)
+    assert "Read-only" in refused.err
+    assert str(place / "store") in refused.err
+    happened("read-only store", stage, "one clear sentence that names the folder, exit 2")
 
 
 NAME = "two words  and more, Überprüfung 測試 \U0001f33e "

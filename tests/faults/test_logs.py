@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Happened
-from injected import counted, killed_at, run
+from injected import run
+from planted import counted, killed_at
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
@@ -50,7 +51,7 @@ def test_a_run_that_is_killed_leaves_its_events(world: Path, command: Command, h
     assert whole[0] == "run started"
     assert whole[-1] == "run ended"
     assert {"chosen", "job started", "job ended"} <= set(whole)
-    writes = json.loads((world / "writes").read_text())
+    writes = json.loads((world / "writes").read_text())["writes"]
     run(*command("run", place), folder=world, fault=killed_at(2 * writes // 3, place))
     before = (place / "out" / events.FILE).read_bytes()
     again = run(*command("run", place), folder=world)

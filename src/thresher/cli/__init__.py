@@ -20,6 +20,11 @@ from thresher.compute.process import settle
 from thresher.core.suggest import unknown
 from thresher.errors import ThresherError
 
+SHORT = (
+    "out of memory. What is finished is kept: free some, or take less at a time (micro_batch and max_tokens in the "
+    "recipe, max_tokens in the task, fewer --workers, a smaller model), and run the same command again to go on."
+)
+
 
 class Commands(click.Group):
     """Files of this folder as commands."""
@@ -89,10 +94,18 @@ def _main(arguments: list[str] | None) -> None:
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a page
+        if _memory_ran_out(error):
+            _say(ThresherError(SHORT), debug)
+            sys.exit(2)
         _say(error, debug)
         if not debug:
             _lines.error("this looks like a fault of thresher's own; --debug shows where")
         sys.exit(1)
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    """By name, for torch need not be imported here."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _say(error: Exception, debug: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -31,36 +29,30 @@ def command(
     as_json: bool,
 ) -> None:
     """Choose again what CARD says was chosen, and compare."""
-    from thresher import choosing
-    from thresher.card import command_line
-    from thresher.setting import Setting, Sources
-    from thresher.training.recipe import Recipe
+    from dataclasses import replace
 
-    old = _read(card)
-    if old["thresher"] != __version__ and not other_version:
+    from thresher import choosing, requested
+    from thresher.card import command_line
+    from thresher.setting import Setting
+
+    old = requested.read(card)
+    if old.thresher != __version__ and not other_version:
         raise StoreError(
-            f"{card} is from thresher {old['thresher']}, this is {__version__}: values may differ. Install that "
+            f"{card} is from thresher {old.thresher}, this is {__version__}: values may differ. Install that "
             "version, or pass --other-version to try and compare."
         )
-    request = old["request"]
-    told = request["sources"]
-    named = {**told, "target": tuple(targets or told["target"]), "only": tuple(told.get("only", ()))}
-    setting = Setting.open(
-        Sources(**(named | ({"pool": pool} if pool else {}))), store=options.store_of(store),
-        recipe=Recipe.from_dict(request["recipe"]),
-    )  # fmt: skip
-    _same("pool", old["pool"]["fingerprint"], setting.pool.fingerprint)
-    if setting.target is not None and old["target"] is not None:
-        _same("target", old["target"]["fingerprint"], setting.target.fingerprint)
-    choice = choosing.choose(
-        setting, old["method"], request["budget"], seed=old["seed"], overrides=request["overrides"]
-    )
+    sources = replace(old.sources, pool=pool or old.sources.pool, target=tuple(targets) or old.sources.target)
+    setting = Setting.open(sources, store=options.store_of(store), recipe=old.recipe)
+    _same("pool", old.fingerprints["pool"], setting.pool.fingerprint)
+    if setting.target is not None and "target" in old.fingerprints:
+        _same("target", old.fingerprints["target"], setting.target.fingerprint)
+    choice = choosing.choose(setting, old.method, old.budget, seed=old.seed, overrides=old.overrides)
     new = choosing.write(choice, out, command=command_line())
-    for what in ("model", "scorer", "encoder"):
-        if old.get(what) and new[what]:
-            _same(f"{what} weights", old[what]["sha256"], new[what]["sha256"])
-    _same("selected.jsonl", old["sha256"]["selected.jsonl"], new["sha256"]["selected.jsonl"])
-    same = old["sha256"] == new["sha256"]
+    for what, weights in old.weights.items():
+        if new[what]:
+            _same(f"{what} weights", weights, new[what]["sha256"])
+    _same("selected.jsonl", old.sha256["selected.jsonl"], new["sha256"]["selected.jsonl"])
+    same = old.sha256 == new["sha256"]
     if as_json:
         options.print_json({"same_rows": True, "same_scores": same, "out": str(out)})
     else:
@@ -69,19 +61,6 @@ def command(
             + ("" if same else "; scores differ in their last bits")
             + f"; wrote {out}"
         )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"there is no card {path}. A selection's folder has one: card.json.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} is not a card: {error}.") from None
-    missing = [key for key in ("thresher", "method", "request", "pool", "seed", "sha256") if key not in card]
-    if missing:
-        raise StoreError(f"{path} is not a card of a selection: it has no {', '.join(missing)}.")
-    return card
 
 
 def _same(what: str, old: str, new: str) -> None:

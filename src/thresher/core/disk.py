@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from thresher.errors import StoreError
 
+log = logging.getLogger(__name__)
 UNWRITABLE = frozenset((
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG,
     errno.EIO,
@@ -29,6 +32,28 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time, by a lock file that dies with its process; whoever has to wait says so."""
+    lock = FileLock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another process is at work here: waiting for %s", path)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def beside(folder: Path) -> Path:
+    """The lock of a folder that is renamed into its place."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
 @contextmanager

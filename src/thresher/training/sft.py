@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,12 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from thresher.compute import meter
 from thresher.compute.flops import Architecture
 from thresher.core.cost import Receipt
+from thresher.core.disk import alone, beside, writing
 from thresher.core.pool import Pool
-from thresher.core.store import writing
 from thresher.data.chat import Encoded, encode
 from thresher.errors import PoolError
 from thresher.models import load
@@ -30,10 +29,18 @@ from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
 from thresher.training import tracking
 from thresher.training.in_flight import Watch
+from thresher.training.kept import DONE, Summed, finished, latest
 from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
+from thresher.training.trainer import (
+    BatchRebalanceSampler,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 EPOCHS_APART = 100_003  # the sampler adds the epoch to its seed: no epoch of one seed is another's of the next
-DONE = "thresher-training.json"  # the last file a finished training writes
 
 
 def train(
@@ -67,11 +74,17 @@ def train(
         PoolError: a stage without a trainable token.
         RecipeError: a tracker that is not there.
     """
-    done = out / DONE
-    if done.exists():
-        return Receipt.from_dict(json.loads(done.read_text())["receipt"])
     for _, recipe in stages:
         tracking.trackers(recipe.report_to)  # before anything is done
+    first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate
+    with alone(beside(out)) if first else nullcontext():
+        return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch)
+
+
+def _train(
+    model: str, stages: Sequence[tuple[Pool | Encoded, Recipe]], seed: int, out: Path, device: str, progress: bool,
+    callbacks: Sequence[TrainerCallback], watch: Watch | None,
+) -> Receipt:  # fmt: skip
     arch = load.architecture(model)
     tokenizer = load.open_tokenizer(model)
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
@@ -150,15 +163,13 @@ def _stage(
         args=arguments(recipe, len(rows), folder, seed, device, progress),
         train_dataset=_Rows(rows),
         data_collator=_Collator(recipe.loss == "all"),
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, Summed()],
         compute_loss_func=watch.loss if watch is not None else None,
     )
     trainer.watch = watch
     trainer.remove_callback(PrinterCallback)  # stdout is for results
     trainer.priced = lambda tokens, square: step_flops(recipe, arch, tokens, square)
-    whole = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]  # written last
-    latest = sorted(whole, key=lambda path: int(path.name.split("-")[1]))
-    trainer.train(resume_from_checkpoint=str(latest[-1]) if latest else None)
+    trainer.train(resume_from_checkpoint=latest(folder))
     return trainer.accelerator.unwrap_model(trainer.model)
 
 
@@ -206,6 +217,7 @@ def arguments(recipe: Recipe, n: int, folder: Path, seed: int, device: str, prog
         logging_strategy="steps" if recipe.report_to != "none" or progress else "no",
         logging_steps=10,
         report_to=tracking.trackers(recipe.report_to) or "none",
+        run_name="/".join(folder.absolute().parts[-3:]).replace(".part/", "/"),  # for trackers
         disable_tqdm=not progress,
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
