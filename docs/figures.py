@@ -1,7 +1,7 @@
 """Draw the figures of docs/evidence.md from the tables in docs/results (`make figures`).
 
-One picture a table: a line a method, a column a task; filled, the lead over random rows of as many tokens at the largest
-budget; hollow, over random rows for the same total FLOPs, choosing included, where random was run that far.
+One picture a table: a line a method, a column a task; filled, the lead over random rows of as many tokens at the
+largest budget; hollow, over random rows for the same total FLOPs, choosing included, where random was run that far.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ TOP = {
     "nearest",
     "setting",
     "scoring",
+    "tabled",
     "choosing",
     "requested",
     "contaminated",

@@ -17,6 +17,7 @@ from thresher.models import load
 from thresher.scoring import score
 from thresher.setting import joined
 from thresher.stages import Stage
+from thresher.training.origin import origin
 
 RESULT = "result.json"
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def _work(job: Job) -> list[dict[str, Any]]:
             (stage.drawn(joined(stage.rows, job.cache, format=stage.format)), stage.recipe) for stage in job.stages
         ]
         model = str(job.folder / "model")
-        trained = train(job.model, stages, seed=job.seed, out=Path(model))
+        made_of = origin(str(job.line["model"]), [stage.rows for stage in job.stages])
+        trained = train(job.model, stages, seed=job.seed, out=Path(model), origin=made_of)
     results, receipts = [], [trained.to_dict()]
     for task in job.tasks:
         task = replace(task, format="plain") if job.plain else task

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.core.cost import Receipt
+from thresher.core.pool import Pool
 from thresher.data.read import load_pool
 from thresher.errors import PoolError, TaskError
 from thresher.evaluation import packaged
@@ -22,7 +23,6 @@ def score(model: str, task: Task, *, cache: Path, dtype: str = "auto") -> tuple[
     """
     try:
         rows = load_pool(task.data, cache=cache, format=task.reading)
-        examples = load_pool(str(task.shots_from), cache=cache, format=task.reading) if task.shots else None
     except PoolError as error:
         if task.task in packaged.names() and not Path(task.data).exists():
             raise TaskError(
@@ -30,4 +30,17 @@ def score(model: str, task: Task, *, cache: Path, dtype: str = "auto") -> tuple[
                 f"{Path(task.data).name}, or a file. {error}"
             ) from error
         raise
+    examples = _examples(task, cache) if task.shots else None
     return evaluate(model, task, rows, examples=examples, dtype=dtype)
+
+
+def _examples(task: Task, cache: Path) -> Pool:
+    """The rows that worked examples are taken from.
+
+    Raises:
+        TaskError: they cannot be read.
+    """
+    try:
+        return load_pool(str(task.shots_from), cache=cache, format=task.reading)
+    except PoolError as error:
+        raise TaskError(f"task {task.task}, shots_from (its worked examples): {error}") from error

@@ -99,9 +99,9 @@ def test_multiple_choice_takes_the_likeliest_whole_or_by_token(opened: Opened, m
 
 def test_an_answer_that_is_no_choice_and_rows_without_choices(opened: Opened):
     task = Task(task="t", data="x", measure="multiple_choice", choices=("tin", "lead"))
-    with pytest.raises(TaskError, match="'gold' of row 1 is none of its choices"):
+    with pytest.raises(TaskError, match="'gold' of row-0 is none of its choices"):
         multiple_choice.score(opened, task, rows_of(["gold"]))
-    with pytest.raises(TaskError, match="row 1 of planted has no list of choices"):
+    with pytest.raises(TaskError, match="row-0 of planted has no list of choices in 'options', but None"):
         multiple_choice.score(
             opened, Task(task="t", data="x", measure="multiple_choice", choices="options"), rows_of(["tin"])
         )

@@ -38,7 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("faults") and not config.getoption("--fault-table") and "faults" not in asked:
             item.add_marker(pytest.mark.skip(reason="long; run by make faults"))
     if config.getoption("--fault-table"):  # what is quick comes first: broken off, the table holds what has passed
-        items.sort(key=lambda item: bool(item.get_closest_marker("faults")) + ("every" in item.name or "many" in item.name))
+        items.sort(
+            key=lambda item: bool(item.get_closest_marker("faults")) + ("every" in item.name or "many" in item.name)
+        )
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def command(
     from thresher.data.read import load_pool
     from thresher.errors import RecipeError
     from thresher.models import load
+    from thresher.training.origin import origin
     from thresher.training.recipe import Recipe
     from thresher.training.sft import train
 
@@ -54,7 +55,10 @@ def command(
     ]
     vocabulary = load_pool(vocabulary_from, cache=root) if vocabulary_from else stages[0][0]
     path = load.resolve(model, pool=vocabulary, cache=root, seed=seed, trust_remote_code=trust_remote_code)
-    receipt = train(path, stages, seed=seed, out=out, progress=not as_json and options.bars())
+    receipt = train(
+        path, stages, seed=seed, out=out, progress=not as_json and options.bars(),
+        origin=origin(model, [[_rows(source)] for source in data]),
+    )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
         return
     if as_json:

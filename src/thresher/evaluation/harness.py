@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
 
@@ -49,12 +51,13 @@ def run(
     lm_eval = _library()
     if folder is not None and not folder.is_dir():
         raise TaskError(f"--harness-tasks: there is no folder {folder}.")
-    with contextlib.redirect_stdout(sys.stderr), quiet(), _metered(opened):
+    with contextlib.redirect_stdout(sys.stderr), quiet(), _metered(opened), _undescribed():
         manager = lm_eval.tasks.TaskManager(include_path=None if folder is None else str(folder))
         _check(names, manager)
         from lm_eval.models.huggingface import HFLM
 
-        model = HFLM(pretrained=opened.model, tokenizer=opened.tokenizer, backend="causal", batch_size=BATCH)
+        with _errors_only("lm_eval"):  # two warnings that the model is open already
+            model = HFLM(pretrained=opened.model, tokenizer=opened.tokenizer, backend="causal", batch_size=BATCH)
         with meter.block(f"evaluate {','.join(names)}", kind="forward") as block:
             try:
                 found = lm_eval.simple_evaluate(
@@ -124,6 +127,24 @@ def _outcomes(name: str, found: dict[str, Any]) -> Iterator[Outcome]:
 def _rows(name: str, found: dict[str, Any], counted: int) -> int:
     said = (found.get("n-samples") or {}).get(name) or {}
     return int(said.get("effective", counted))
+
+
+@contextlib.contextmanager
+def _undescribed() -> Iterator[None]:
+    """Without the harness's own account of the machine, for which it runs git, pip and nvidia-smi after every task."""
+    with mock.patch.multiple("lm_eval.evaluator", get_git_commit_hash=lambda: None, add_env_info=lambda results: None):
+        yield
+
+
+@contextlib.contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from thresher.core.pool import Pool
 from thresher.data.chat import Encoded
 from thresher.errors import TaskError
-from thresher.evaluation import prompts
+from thresher.evaluation import answers, prompts
 from thresher.evaluation.outcome import Outcome, mean_of, together
 from thresher.evaluation.task import Task
 from thresher.models.load import Opened
@@ -62,14 +62,14 @@ def _right(task: Task, target: Pool, choices: list[list[str]]) -> list[set[int]]
         TaskError: the answer is none of the choices.
     """
     found = []
-    for number, (row, reference) in enumerate(zip(choices, task.references(target), strict=True), start=1):
+    for name, row, reference in zip(target.ids(), choices, task.references(target), strict=True):
         if task.answer_is == "index":
             places = {int(reference)} if reference.isdigit() and int(reference) < len(row) else set()
         else:
             wanted = task.comparable(reference)
             places = {place for place, choice in enumerate(row) if task.comparable(choice) == wanted}
         if not places:
-            raise TaskError(f"task {task.task}: the answer {reference!r} of row {number} is none of its choices {row}.")
+            raise TaskError(f"task {task.task}: the answer {reference!r} of {name} is none of its choices {row}.")
         found.append(places)
     return found
 
@@ -104,9 +104,10 @@ def _choices(task: Task, target: Pool) -> list[list[str]]:
     if not isinstance(task.choices, str):
         return [list(map(str, task.choices))] * len(target)
     found = [row.get(task.choices) for row in target.origin()]
-    for number, row in enumerate(found, start=1):
+    answers.column(task.task, target, task.choices)  # says which columns there are
+    for name, row in zip(target.ids(), found, strict=True):
         if not isinstance(row, list) or not row:
             raise TaskError(
-                f"task {task.task}: row {number} of {target.name} has no list of choices in {task.choices!r}."
+                f"task {task.task}: {name} of {target.name} has no list of choices in {task.choices!r}, but {row!r}."
             )
     return [[str(choice) for choice in row] for row in found]

@@ -98,7 +98,10 @@ def fitted(
     for i in range(len(tokens)):
         row, mask = tokens.row(i)
         if mask[:-window].any():
-            raise TaskError(f"task {task.task}: the answer of a row alone is longer than {window} tokens, {names}.")
+            raise TaskError(
+                f"task {task.task}: the answer of a row alone is longer than the window of {window} tokens, first "
+                f"{names}. Raise max_tokens if the model reads more, or leave these rows out."
+            )
         ids.append(row[-window:])
         counted.append(mask[-window:])
     cut = join(ids, counted, np.maximum(tokens.lengths() - window, 0), tokens.template)

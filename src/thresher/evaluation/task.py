@@ -134,7 +134,10 @@ class Task:
             raise TaskError(f"{path}: {error}.") from None
         if values.get("run_programs"):
             raise TaskError(f"{path}: no file gives leave to run programs; say --run-programs on the command line.")
-        return cls.from_dict(values, folder=path.parent)
+        try:
+            return cls.from_dict(values, folder=path.parent)
+        except TaskError as error:
+            raise TaskError(f"{path}: {error}") from None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, folder: Path | None = None) -> Task:

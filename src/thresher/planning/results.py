@@ -22,10 +22,11 @@ COLUMNS = (
     "task", "metric", "score", "score_se", "selection_flops", "training_flops", "total_flops",
     "selection_seconds", "training_seconds",
 )  # fmt: skip
-EXTRA = ("pool", "budget", "protocol")  # ours: which pool, the budget as it was asked for, how long training goes on
+# ours: which pool, the budget as it was asked for, how long training goes on, how many rows were scored
+EXTRA = ("pool", "budget", "protocol", "test_rows")
 _TEXT = ("method", "scorer", "model", "task", "metric", "pool", "budget", "protocol")
 EQUAL_EPOCHS, EQUAL_STEPS = "equal-epochs", "equal-steps"
-_WHOLE = ("rows", "train_tokens", "seed")
+_WHOLE = ("rows", "train_tokens", "seed", "test_rows")
 _LOWER_IS_BETTER = frozenset((
     "loss", "answer_loss", "held_out", "held_out_loss", "eval_loss", "nll", "nll_per_token", "cross_entropy",
     "perplexity", "ppl", "bits_per_byte", "bpb", "bits_per_token", "error", "error_rate", "wer", "cer", "mae",
@@ -62,11 +63,17 @@ class Run:
     pool: str = ""
     budget: str = ""
     protocol: str = ""
+    test_rows: int | None = None
 
     @property
     def total_flops(self) -> float:
         """Selection and training together: the only cost methods are compared at."""
         return self.selection_flops + self.training_flops
+
+    @property
+    def anywhere(self) -> bool:
+        """A model as it was found, scored apart from any pool: it belongs beside what is trained on each."""
+        return not (self.pool or self.protocol or self.total_flops or self.rows or self.fraction)
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,21 @@ class Results:
         return len(self.runs)
 
     def panels(self) -> list[Panel]:
-        """One per (task, metric, model, pool, protocol), in the order they first appear."""
+        """One per (task, metric, model, pool, protocol), in the order they first appear.
+
+        A model that was trained on nothing and names no pool stands in every panel of its task, metric and model that
+        has not such a line of its own.
+        """
         groups: dict[tuple[str, str, str, str, str], list[Run]] = {}
         for run in self.runs:
             groups.setdefault((run.task, run.metric, run.model, run.pool, run.protocol), []).append(run)
+        for key in [key for key, runs in groups.items() if all(run.anywhere for run in runs)]:
+            homes = [runs for other, runs in groups.items() if other != key and other[:3] == key[:3]]
+            for home in homes:
+                there = {run.method for run in home}
+                home += [run for run in groups[key] if run.method not in there]
+            if homes:
+                del groups[key]
         return [Panel(*key[:4], tuple(runs), key[4]) for key, runs in groups.items()]
 
 
@@ -141,25 +159,47 @@ def read(paths: Path | str | Sequence[Path | str]) -> Results:
 
 def write(rows: Iterable[Run | Mapping[str, object]], folder: Path | str) -> Path:
     """Write results.parquet and results.csv; returns the parquet file."""
-    source = "the results to write"
-    runs = [r if isinstance(r, Run) else _run(r, f"{source}, line {i}") for i, r in enumerate(rows, 1)]
+    folder = Path(folder)
+    runs = _all_checked(rows)
+    for name in ("results.parquet", "results.csv"):
+        write_file(runs, folder / name)
+    return folder / "results.parquet"
+
+
+def write_file(rows: Iterable[Run | Mapping[str, object]], path: Path) -> None:
+    """Write one table, a .csv or a .parquet."""
+    runs = _all_checked(rows)
     names = COLUMNS + tuple(name for name in EXTRA if any(getattr(run, name) for run in runs))
     values = {name: [getattr(run, name) for run in runs] for name in names}
-    table = pa.table({name: pa.array(values[name], type=_arrow_type(name)) for name in names})
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, _as_csv(values) if path.suffix == ".csv" else _as_parquet(values))
+
+
+def columns_of(path: Path) -> list[str]:
+    """The columns that a table has, also those that are not read."""
+    return _csv(path)[1] if path.suffix == ".csv" else list(pq.read_schema(path).names)
+
+
+def _all_checked(rows: Iterable[Run | Mapping[str, object]]) -> list[Run]:
+    return [
+        r if isinstance(r, Run) else checked(r, f"the results to write, line {i}") for i, r in enumerate(rows, 1)
+    ]
+
+
+def _as_parquet(values: Mapping[str, list]) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    write_bytes(folder / "results.parquet", buffer.getvalue())
+    pq.write_table(pa.table({name: pa.array(column, _arrow_type(name)) for name, column in values.items()}), buffer)
+    return buffer.getvalue()
+
+
+def _as_csv(values: Mapping[str, list]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(values)
     writer.writerows(
         ["" if v is None else repr(v) if isinstance(v, float) else _harmless(v) for v in line]
         for line in zip(*values.values(), strict=True)
     )
-    write_bytes(folder / "results.csv", text.getvalue().encode())
-    return folder / "results.parquet"
+    return text.getvalue().encode()
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -199,7 +239,7 @@ def _read_one(path: Path) -> list[Run]:
     _check_columns(path, names)
     if not records:
         raise ResultsError(f"{path} has the columns of a results table but no line below them.")
-    return [_run(values, f"{path} line {line}") for line, values in records]
+    return [checked(values, f"{path} line {line}") for line, values in records]
 
 
 def _csv(path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
@@ -233,7 +273,7 @@ def _check_columns(path: Path, names: list[str]) -> None:
         )
 
 
-def _run(values: Mapping[str, object], where: str) -> Run:
+def checked(values: Mapping[str, object], where: str) -> Run:
     """One line, every cell checked.
 
     Raises:

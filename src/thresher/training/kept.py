@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from thresher.core import checksum
 from thresher.core.cost import Receipt
 from thresher.core.store import write_bytes
+from thresher.training.origin import DONE
 from thresher.training.trainer import TrainerCallback
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-DONE = "thresher-training.json"  # the last file a finished training writes
 SUMS = "thresher-sums.json"  # of a checkpoint's files
 log = logging.getLogger(__name__)
 

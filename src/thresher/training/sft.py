@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,8 @@ from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
 from thresher.training import tracking
 from thresher.training.in_flight import Watch
-from thresher.training.kept import DONE, Summed, finished, latest
+from thresher.training.kept import Summed, finished, latest
+from thresher.training.origin import DONE
 from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
 from thresher.training.trainer import (
     BatchRebalanceSampler,
@@ -53,6 +54,7 @@ def train(
     progress: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
     watch: Watch | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Receipt:
     """Fine-tune on one data set after another; the result is an ordinary folder or adapter.
 
@@ -66,6 +68,7 @@ def train(
         progress: show the Trainer's bar on stderr.
         callbacks: the Trainer's own kind.
         watch: is told each row's own loss as it is trained on.
+        origin: what `training.origin` says of the model and the rows, kept in the folder that is left.
 
     Returns:
         What was done, batches counted with their padding.
@@ -78,12 +81,12 @@ def train(
         tracking.trackers(recipe.report_to)  # before anything is done
     first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate
     with alone(beside(out)) if first else nullcontext():
-        return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch)
+        return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch, origin)
 
 
 def _train(
     model: str, stages: Sequence[tuple[Pool | Encoded, Recipe]], seed: int, out: Path, device: str, progress: bool,
-    callbacks: Sequence[TrainerCallback], watch: Watch | None,
+    callbacks: Sequence[TrainerCallback], watch: Watch | None, origin: Mapping[str, Any] | None,
 ) -> Receipt:  # fmt: skip
     arch = load.architecture(model)
     tokenizer = load.open_tokenizer(model)
@@ -111,6 +114,7 @@ def _train(
             "attention": network.config._attn_implementation,
             "processes": processes.num_processes,
             "receipt": receipt.to_dict(),
+            **(origin or {}),
         }
         with writing(out):
             _leave(network, tokenizer, about, part, out)
