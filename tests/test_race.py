@@ -179,3 +179,17 @@ def test_a_folder_of_a_plain_run_or_of_another_race_is_refused(folder: Path, tmp
         go(folder, tmp_path / "out", by=("keys",))
     with pytest.raises(StoreError, match="another run's: its race differ"):
         run(Spec.from_dict(values(), folder=folder), tmp_path / "out", store=Store(folder / "store"))
+
+
+def test_test_rows_in_the_pool_are_said_before_anything_is_trained(folder: Path, trainings: Trainings):
+    both = rows(40).splitlines()[:3] + rows(1, start=200).splitlines()
+    (folder / "seen.jsonl").write_text("\n".join(both) + "\n")
+    spec = Spec.from_dict(values(tasks=[{"task": "dev", "data": "seen.jsonl", "measure": "held_out"}]), folder=folder)
+    said: list[str] = []
+    out = race(spec, folder / "seen", store=Store(folder / "store"), budget="1e12 flops", say=said.append)
+    first = next(i for i, line in enumerate(said) if "stand" in line)
+    assert "3" in said[first]
+    assert not any("loss" in line for line in said[:first])
+    (task,) = json.loads((out / "contamination.json").read_text())["tasks"]
+    assert task["exact"] == 3
+    assert task["selections"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from thresher import methods
+from thresher import contaminated, methods
 from thresher.compute.local import Mapper
 from thresher.contenders import Lineup, in_flops
 from thresher.core import events
@@ -29,6 +30,7 @@ from thresher.run import finish as finish_jobs
 from thresher.setting import Setting
 from thresher.spec import Spec
 
+log = logging.getLogger(__name__)
 
 def race(
     spec: Spec, out: Path, *, store: Store, budget: str, by: Sequence[str] = (), keep: float = 0.5,
@@ -64,6 +66,7 @@ def race(
     total = in_flops(budget, setting)
     claim(out, spec, setting, command, race={"by": list(judged), "keep": keep})
     with alone(out / LOCK), events.kept_in(out, "race"):
+        contaminated.leave(spec, setting, out, say)  # before anything is trained
         field_.untrained()
         course = decide(
             lineup.contenders(), spec.seeds, total, field_.run, sizes=lineup.sizes,
@@ -72,6 +75,7 @@ def race(
         said = {"by": list(judged), "asked": budget, **finish(course)}
         write_bytes(out / "race.json", json.dumps(said, indent=1, ensure_ascii=False).encode())
         leave(field_.lines, out)
+        contaminated.leave(spec, setting, out, log.debug)  # again, with what was chosen
         say(said["sentence"])
     return out
 

@@ -162,3 +162,9 @@ def test_labels_say_what_was_read(tiny_encoder, tmp_path: Path):
     with meter.block("x") as again:
         signal.prepare(rows, None, tmp_path)
     assert again.flops == block.flops > 0, "what was there is charged too"
+
+
+def test_fields_of_a_training_that_will_not_happen_are_refused(tiny_encoder: str):
+    with pytest.raises(FieldError, match=r"tuning.epochs would change nothing, for tuning.on is none. Add tuning.on"):
+        Embed(encoder=tiny_encoder, tuning=EncoderTuning(epochs=7))
+    Embed(encoder=tiny_encoder, tuning=EncoderTuning(on="target", epochs=7))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,7 +15,7 @@ from thresher.core.cost import Cost, Load
 from thresher.core.method import Kind, Signal
 from thresher.core.pool import Pool
 from thresher.data.chat import Encoded
-from thresher.errors import NonFinite, PoolError
+from thresher.errors import FieldError, NonFinite, PoolError
 from thresher.models import encoder
 from thresher.models.device import choose_device, choose_dtype
 from thresher.models.hidden import Pooling
@@ -55,6 +55,19 @@ class Embed(Signal):
     kind: ClassVar[Kind] = "feature"
     inner_over: ClassVar[Literal["pool", "target"]] = "target"
     work: ClassVar[str] = "forward"
+
+    def __post_init__(self) -> None:
+        """Look at the fields.
+
+        Raises:
+            FieldError: fields of a training are set that will not happen.
+        """
+        if self.tuning.on == "none" and self.tuning != EncoderTuning():
+            given = [one.name for one in fields(EncoderTuning) if getattr(self.tuning, one.name) != one.default]
+            raise FieldError(
+                f"embed: {', '.join(f'tuning.{name}' for name in given)} would change nothing, for tuning.on is none. "
+                "Add tuning.on=target, or leave them out."
+            )
 
     @property
     def needs_target(self) -> bool:  # type: ignore[override]
