@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE = 1
 export OMP_WAIT_POLICY = passive
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test faults fuzz track check fix docs bench models parity ray clean
+.PHONY: demo test faults fuzz track check fix docs figures bench models parity ray clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,11 @@ fix: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+# The pictures of docs/evidence.md, from docs/results.
+figures: $(READY)
+	$(PIP) -e '.[report,dev,figures]'
+	$(BIN)/python docs/figures.py
 
 bench: $(READY)
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

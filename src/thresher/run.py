@@ -29,9 +29,7 @@ from thresher.setting import Setting
 from thresher.spec import Spec
 
 LOCK = ".lock"
-# Kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one. Small models fill less, and for them
-# starting a process is a good part of a job.
-JOBS_PER_PROCESS, JOBS_OF_SMALL, SMALL = 4, 8, 5e7  # SMALL in parameters
+JOBS_PER_PROCESS = 4  # kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one
 
 
 def run(
@@ -137,8 +135,7 @@ def _results(jobs: list[Job], spec: Spec, mapper: Mapper | None) -> Iterator[tup
         return
     threads = spec.threads or max(1, (os.cpu_count() or 1) // workers)
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)  # before the workers load torch
-    small = all((job.line.get("model_params") or SMALL) < SMALL for job in left)
-    for some in batched(left, workers * (JOBS_OF_SMALL if small else JOBS_PER_PROCESS)):
+    for some in batched(left, workers * JOBS_PER_PROCESS):
         yield from _side_by_side(some, workers, threads)
 
 
