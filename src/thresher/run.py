@@ -100,7 +100,7 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
     }
     path = out / "run.json"
     if path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = _told(path)
         differing = [key for key in {**about, "race": None} if old.get(key) != about.get(key)]
         if differing:
             raise StoreError(
@@ -110,6 +110,24 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
     if out.exists() and any(out.iterdir()):
         raise StoreError(f"{out} is not empty and not a run. Name another folder with --out.")
     write_bytes(path, json.dumps({**about, "command": command}, indent=1, ensure_ascii=False).encode())
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What run.json says.
+
+    Raises:
+        StoreError: it cannot be read any more.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged ({error}): nobody can tell whose run this is. Name another folder with --out; what was "
+            "measured is in the store."
+        ) from None
+    if not isinstance(told, dict):
+        raise StoreError(f"{path} does not say whose run this is. Name another folder with --out.")
+    return told
 
 
 def _results(jobs: list[Job], spec: Spec, mapper: Mapper | None) -> Iterator[tuple[Job, list[dict[str, Any]]]]:

@@ -38,9 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("faults") and not config.getoption("--fault-table") and "faults" not in asked:
             item.add_marker(pytest.mark.skip(reason="long; run by make faults"))
     if config.getoption("--fault-table"):  # what is quick comes first: broken off, the table holds what has passed
-        items.sort(
-            key=lambda item: bool(item.get_closest_marker("faults")) + ("every" in item.name or "many" in item.name)
-        )
+        items.sort(key=lambda item: bool(item.get_closest_marker("faults")) + bool({"every", "many"} & _words(item)))
+
+
+def _words(item: pytest.Item) -> set[str]:
+    return set(item.name.partition("[")[0].split("_"))
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def happened(request: pytest.FixtureRequest) -> Iterator[Happened]:
     assert said, "a test of a fault says what happened"
     _lines.update(said)
     if request.config.getoption("--fault-table"):
-        _write(Path(request.config.getoption("--fault-table")))
+        _write(request.config.rootpath / request.config.getoption("--fault-table"))
         return
     page = [tuple(row.strip("| ").split(" | ")) for row in PAGE.read_text(encoding="utf-8").splitlines()]
     told = {row[:2]: row for row in page if len(row) == 4}

@@ -17,8 +17,8 @@ from thresher.errors import StoreError
 
 log = logging.getLogger(__name__)
 UNWRITABLE = frozenset((
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG,
-    errno.EIO,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+    errno.ENAMETOOLONG, errno.EIO,
 ))  # fmt: skip
 
 
