@@ -3,10 +3,10 @@
     python benchmarks/leads.py [docs/results/two_stage.csv] [--against no-warm-up]
     python benchmarks/leads.py docs/results/standing.csv --against random --by-task --budget "4k tokens"
 
-The loss is the mean over tasks; with --by-task each task is a column of a table in Markdown, of the lines of one budget. A
-lead is positive where the arm's loss is lower; seeds are paired, the interval is t's at 95%. An arm is held against the
-other's line of the same budget, or against its only line where it has no budgets. p is Holm's, for all arms and budgets
-of a task (or of the mean) together.
+The loss is the mean over tasks; with --by-task each task is a column of a table in Markdown, for one budget.
+A lead is positive where the arm's loss is lower; seeds are paired, the interval is t's at 95%. An arm is held against
+the other's line of the same budget, or against its only line where it has no budgets. p is Holm's, for all arms and
+budgets of a task (or of the mean) together; below 0.05 a cell is bold, for better or worse.
 """
 
 from __future__ import annotations
