@@ -27,7 +27,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spec:
     monkeypatch.setattr(Spec, "read", classmethod(lambda cls, path: spec))
     monkeypatch.setattr("thresher.pilot.SMALLEST", 20)
     monkeypatch.setattr("thresher.cli.demo.BUDGET", "5e8 flops")
-    monkeypatch.setattr("thresher.cli.demo._truth", lambda selections: None)
+    rows = lambda selected: {"relevant": len(selected.read_text().splitlines()) / 40}  # noqa: E731 - nothing is planted
+    monkeypatch.setattr("thresher.data.synthetic.planted_shares", rows)
     return spec
 
 
@@ -41,6 +42,9 @@ def test_the_plan_comes_before_the_run_and_the_verdict_after(small: Spec, thresh
     places = [told.index(" ".join(text.split())) for text in
               ("before the run", plan["reason"], "against random", judged[0]["sentence"])]  # fmt: skip
     assert places == sorted(places)
+    assert [line.split()[0] for line in said.out.splitlines() if "relevant 100%" in line] == [
+        "bm25-40_rows-0", "random-40_rows-0"
+    ], "selections, and nothing that lies beside them"  # fmt: skip
     assert 0 < plan["pilot_flops"] == pytest.approx(plan["budget"]["pilot"]), "the pilot is on the bill"
     assert plan["recommendation"]["total_flops"] <= plan["budget"]["left"] < plan["budget"]["amount"]
     assert plan["score_unit"] == "loss", "the pilot trained the model itself, so a score is expected"

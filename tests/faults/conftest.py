@@ -21,7 +21,8 @@ HEAD = """# Faults
 
 Each line is a test in `tests/faults` that injects the fault into the stage, and that passed when `make faults` wrote
 this table. The tests that take long (every single write of a stage, whole runs) run there only; the others run with
-`make test`, and fail where the table says something else.
+`make test`, and fail where the table says something else. It is written line by line while the tests pass: a fault and
+stage without a line has not been seen to pass.
 
 | fault | stage | what happened | test |
 |---|---|---|---|

@@ -12,7 +12,11 @@ from seeds import CARD, SEEDS
 from thresher import requested
 from thresher.errors import StoreError
 
-FOUND = [("card", json.dumps(CARD).replace("overrides", "ove2rides").encode())]  # a KeyError, "a fault of ours"
+TABLE = SEEDS["results-parquet"][0]
+FOUND = [
+    ("card", json.dumps(CARD).replace("overrides", "ove2rides").encode()),  # was a KeyError, "a fault of ours"
+    ("results-parquet", TABLE[:4] + bytes(len(TABLE) - 12) + TABLE[-8:]),  # its description is empty: was an OSError
+]
 
 
 @pytest.mark.parametrize(("name", "content"), FOUND)

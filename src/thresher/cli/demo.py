@@ -54,7 +54,7 @@ def _truth(selections: Path) -> None:
     from thresher.data.synthetic import planted_shares
 
     options.echo("share of the chosen rows that teach the answer, by what was planted:")
-    for folder in sorted(selections.iterdir()):
+    for folder in sorted(path.parent for path in selections.glob("*/card.json")):  # locks of theirs are there, too
         shares = planted_shares(folder / "selected.jsonl")
         relevant, wrong = shares.get("relevant", 0), shares.get("noisy", 0)
         options.echo(f"  {folder.name:32} relevant {relevant:4.0%}, wrong {wrong:4.0%}")

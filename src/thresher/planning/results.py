@@ -234,7 +234,7 @@ def _read_one(path: Path) -> list[Run]:
         )
     try:
         records, names = _csv(path) if path.suffix == ".csv" else _parquet(path)
-    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as problem:
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as problem:
         raise ResultsError(f"{path} cannot be read as {path.suffix[1:]}: {problem}.") from problem
     _check_columns(path, names)
     if not records:

@@ -166,7 +166,7 @@ def receipts_of(record: Mapping) -> list[Mapping]:
 def _runs(path: Path) -> list[dict]:
     try:
         return pq.ParquetFile(path).read().to_pylist()
-    except pa.ArrowException as problem:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
         raise ResultsError(f"{path} cannot be read as parquet: {problem}.") from problem
 
 
