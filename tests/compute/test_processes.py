@@ -142,7 +142,10 @@ class Sleeps:
 def test_workers_end_with_their_parent(tmp_path, how):
     (tmp_path / "sleeping.py").write_text(SLEEPING)
     (tmp_path / "program.py").write_text(PROGRAM.format(here=str(tmp_path), folder=str(tmp_path)))
-    process = subprocess.Popen([sys.executable, str(tmp_path / "program.py")], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "program.py")], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job is deaf to it
+    )  # fmt: skip
     wait_for(lambda: len(list(tmp_path.glob("started-*"))) == 2)
     process.send_signal(how)
     process.communicate(timeout=60)

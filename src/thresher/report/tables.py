@@ -97,7 +97,7 @@ def against_random(entry: Mapping | None) -> str:
         return NOTHING
     lead = f"{entry['difference']:+.3g}"
     if entry.get("random_reaches"):
-        return f"not measured ({lead} over its last run, for {1 / entry['random_reaches']:.3g} times its compute)"
+        return f"not measured ({lead} for {1 / entry['random_reaches']:.3g}x its last run)"
     if entry["low"] is None:
         return lead
     together = entry.get("p_holm")
