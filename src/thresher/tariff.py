@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from thresher import building, methods
 from thresher.compute import bill, hardware
 from thresher.compute.cost_model import CostModel
 from thresher.core.cost import Cost, Receipt
-from thresher.core.method import Signal
+from thresher.core.method import Signal, chain
 from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import BudgetError, ThresherError
@@ -96,7 +96,7 @@ def split(signals: Sequence[Signal], pool: Pool, target: Pool | None) -> tuple[C
     whole = bill.price_of(signals, pool, target)
     shared: list[Cost] = []
     seen: list[Signal] = []
-    for signal in _chains(signals):
+    for signal in (one for first in signals for one in chain(first)):
         if signal in seen:
             continue
         seen.append(signal)
@@ -110,15 +110,6 @@ def split(signals: Sequence[Signal], pool: Pool, target: Pool | None) -> tuple[C
     both = Cost.total(shared)
     own = Cost(flops=whole.flops - both.flops, cpu_seconds=max(whole.cpu_seconds - both.cpu_seconds, 0.0))
     return both, replace(own, flops=max(own.flops, 0.0))
-
-
-def _chains(signals: Sequence[Signal]) -> Iterator[Signal]:
-    """Signals over the pool, with those they are computed from."""
-    for signal in signals:
-        one: Signal | None = signal
-        while one is not None:
-            yield one
-            one = None if one.inner_over == "target" else one.inner()
 
 
 def cost_model(setting: Setting, priced: bool = False) -> CostModel:

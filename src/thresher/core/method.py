@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -131,6 +131,14 @@ class Selector(ABC):
     @abstractmethod
     def cost(self, load: Load) -> Cost:
         """The price of choosing itself."""
+
+
+def chain(signal: Signal) -> Iterator[Signal]:
+    """A signal over the pool, with those over the pool that it is computed from."""
+    one: Signal | None = signal
+    while one is not None:
+        yield one
+        one = None if one.inner_over == "target" else one.inner()
 
 
 def describe(method: Signal | Selector) -> dict[str, object]:
