@@ -15,6 +15,7 @@ from thresher.domains import Domains, closest, rows_of
 from thresher.errors import FieldError, PoolError, Unconverged, UnknownName
 from thresher.setting import Setting, Sources
 from thresher.signals._transport import Settings
+from thresher.signals.embed import Embed
 from thresher.signals.hashed_ngrams import HashedNgrams
 
 TOPICS = {
@@ -93,6 +94,17 @@ def test_what_cannot_be(pool: Pool, target: Pool, store: Store):
     with pytest.raises(Unconverged, match="larger epsilon"):
         closest(pool, target, HashedNgrams(d=256), settings=Settings(max_sweeps=1, tolerance=1e-9), how=Domains(),
                 store=store)  # fmt: skip
+
+
+def test_target_rows_with_nothing_to_read_move_no_source(pool: Pool, target: Pool, tiny_encoder: str, store: Store):
+    said = [[{"role": "text", "content": text}] for text in ["", *target.text()]]
+    answers = Embed(encoder=tiny_encoder, text="answer")
+    whole, found = (
+        closest(pool, near, answers, settings=Settings(), how=Domains(rows=20), store=store)
+        for near in (target, Pool.from_messages(said))
+    )
+    assert found.table == whole.table
+    assert found.estimate == whole.estimate
 
 
 def test_the_method_chooses_from_the_closest_sources_only_and_its_card_says_so(

@@ -21,6 +21,7 @@ from thresher.compute.local import Mapper
 from thresher.core.budget import Budget
 from thresher.core.disk import alone, beside, writing
 from thresher.core.method import Kind, Selector, Signal, name_of
+from thresher.core.target_rows import target_rows
 from thresher.data.export import repeated, write_selected
 from thresher.errors import BudgetError, PoolError, StoreError, UnknownName
 from thresher.methods import Method
@@ -157,9 +158,10 @@ def _closest(
     from thresher.domains import Domains, closest  # loads torch
 
     signal: Any = signals[0]
-    assert setting.target is not None, "methods with domains need a target"
+    target = target_rows(signals, setting.target).rows  # of the others the selection tells
+    assert target is not None, "methods with domains need a target"
     return closest(
-        setting.pool, setting.target, signal.of, settings=signal.settings(), store=setting.store, mapper=mapper,
+        setting.pool, target, signal.of, settings=signal.settings(), store=setting.store, mapper=mapper,
         how=building.instance(Domains, "domains", fields), excluded=setting.excluded,
         allow_unconverged=signal.allow_unconverged,
     )  # fmt: skip
@@ -190,7 +192,7 @@ def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
         part.mkdir(parents=True)
         write_selected(choice.setting.pool, choice.selection.subset, part)
         pq.write_table(scores(choice), part / "scores.parquet", compression="zstd")
-        near = nearest_targets(choice.selection, choice.setting.pool, choice.setting.target)
+        near = nearest_targets(choice.selection, choice.setting.pool)
         if near:
             (part / "nearest.json").write_text(json.dumps(near, indent=1, ensure_ascii=False), encoding="utf-8")
         made = card(choice, command)
@@ -240,7 +242,7 @@ def scores(choice: Choice) -> pa.Table:
     columns["gain"] = pa.array(gain, mask=rank < 0)
     columns["chosen"] = pa.array(rank > 0)
     by_group = choice.method.by_group or any(signal.per_group for signal in choice.signals)
-    columns["reason"] = pa.array(reasons(selection, choice.selector, choice.setting.target, by_group, n))
+    columns["reason"] = pa.array(reasons(selection, choice.selector, by_group, n))
     return pa.table(columns)
 
 

@@ -15,11 +15,13 @@ from thresher.core.cost import Cost, Receipt
 from thresher.core.method import Signal, name_of
 from thresher.core.pool import Pool
 from thresher.core.store import Store
+from thresher.core.target_rows import target_rows
 from thresher.errors import FieldError, PoolError
 from thresher.pipeline import measure
 from thresher.signals._sweeps import Source
 from thresher.signals._transport import Settings, mean_of_cost, solve
 from thresher.signals._weights import drawn_by_id
+from thresher.signals.got_d import GotD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +109,14 @@ def closest(
         allow_unconverged: rank by costs that missed the tolerance, too.
 
     Raises:
-        PoolError: rows without a source, a source without rows, or fewer sources than are to be kept.
+        PoolError: rows without a source, a source without rows, fewer sources than are to be kept, or a target without
+            a row that has anything to read.
         Unconverged: a source's cost missed the tolerance.
     """
-    groups = rows_of(pool, excluded or {})
+    read = target_rows([GotD(of=feature)], target)
+    read.warn()
+    assert read.rows is not None, "there is a target"
+    target, groups = read.rows, rows_of(pool, excluded or {})
     if how.keep > len(groups):
         raise PoolError(
             f"the {how.keep} closest sources are to be kept, and {pool.name} has {len(groups)}: "

@@ -13,9 +13,9 @@ SHOWN = 8
 CUT = 400  # characters of a text
 
 
-def nearest_targets(selection: Selection, pool: Pool, target: Pool | None) -> list[dict[str, Any]]:
+def nearest_targets(selection: Selection, pool: Pool) -> list[dict[str, Any]]:
     """The first rows chosen and the rows with the lowest mean affinity, each with its closest target row."""
-    affinity = selection.affinity
+    affinity, target = selection.affinity, selection.target
     if affinity is None or target is None or affinity.shape[1] != len(target):
         return []
     first = np.searchsorted(selection.kept, selection.subset.index[:SHOWN])

@@ -22,6 +22,7 @@ from thresher.core.cost import Cost, Receipt
 from thresher.core.method import Selector, Signal, Subset, describe, name_of
 from thresher.core.pool import Pool
 from thresher.core.store import Store
+from thresher.core.target_rows import TargetRows, target_rows
 from thresher.errors import BudgetError, KindError, PoolError
 
 log = logging.getLogger(__name__)
@@ -60,17 +61,27 @@ def measure(
 
     Parts that an interrupted run finished are kept. Values depend on the signal, its model, the pool and, where the
     signal looks at it, the target; on nothing else. A signal that is computed from another one has that one measured
-    first, under its own key: the next method that uses it finds it there.
+    first, under its own key: the next method that uses it finds it there. Target rows with nothing to read are left
+    out, with a warning.
 
     Raises:
-        PoolError: the signal needs a target and there is none.
+        PoolError: the signal needs a target and there is none, or none with anything to read.
         NonFinite: a value is NaN or infinite; the message names the rows.
     """
-    key, inputs, below, part_size = _place(signal, pool, target, store, mapper, part_size)
+    near = target_rows([signal], target)
+    near.warn()
+    return _measure(signal, pool, near, store, mapper, part_size)
+
+
+def _measure(
+    signal: Signal, pool: Pool, near: TargetRows, store: Store, mapper: Mapper | None, part_size: int | None = None
+) -> Measured:
+    """As `measure`, near target rows that can all be read."""
+    key, inputs, below, part_size = _place(signal, pool, near, store, mapper, part_size)
     if not store.has(key):
         with store.claim(key):
             if not store.has(key):
-                _measure_parts(signal, pool, target, key, inputs, store, mapper or Local(), part_size, below)
+                _measure_parts(signal, pool, near, key, inputs, store, mapper or Local(), part_size, below)
                 return Measured(store.read(key), _receipt(store, key), store.manifest(key), key, below)
     return Measured(store.read(key), replace(_receipt(store, key), shared=True), store.manifest(key), key, below)
 
@@ -88,14 +99,16 @@ def measure_shard(
         Whether anything was left to do.
 
     Raises:
-        PoolError: the signal needs a target and there is none.
+        PoolError: the signal needs a target and there is none, or none with anything to read.
         NonFinite: a value is NaN or infinite; the message names the rows.
     """
-    key, _, below, part_size = _place(signal, pool, target, store, None, part_size)
+    near = target_rows([signal], target)
+    near.warn()
+    key, _, below, part_size = _place(signal, pool, near, store, None, part_size)
     with store.claim(key):
         if store.has(key):
             return False
-        state, estimate = _prepare(signal, pool, target, key, store, below)
+        state, estimate = _prepare(signal, pool, near.rows, key, store, below)
         size = store.part_size(key, part_size or rows_a_part(estimate, len(pool)))
     _work(signal, pool, key, store, mapper, size, state, below, estimate)
     return True
@@ -109,19 +122,20 @@ def rows_a_part(estimate: Cost, n: int) -> int:
 
 
 def _place(
-    signal: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None, part_size: int | None
+    signal: Signal, pool: Pool, near: TargetRows, store: Store, mapper: Mapper | None, part_size: int | None
 ) -> tuple[str, dict[str, str], Measured | None, int | None]:
     """Key, what is in it, what the signal is computed from (measured here, if it was not yet), and rows a part.
 
     Raises:
         PoolError: the signal needs a target and there is none.
     """
+    target = near.rows
     if signal.needs_target and target is None:
         raise PoolError(f"{name_of(signal)} measures closeness to a target, and there is none. Name one with --target.")
     inner = signal.inner()
     below = None
     if inner is not None:
-        below = _below(signal, inner, pool, target, store, mapper, part_size)
+        below = _below(signal, inner, pool, near, store, mapper, part_size)
         if signal.inner_over == "pool":
             part_size = below.manifest["part_size"]  # its parts, also where it was measured by an earlier run
     inputs = {"pool": pool.fingerprint, **signal.identity()}
@@ -136,14 +150,14 @@ def _place(
 
 
 def _below(
-    signal: Signal, inner: Signal, pool: Pool, target: Pool | None, store: Store, mapper: Mapper | None,
+    signal: Signal, inner: Signal, pool: Pool, near: TargetRows, store: Store, mapper: Mapper | None,
     part_size: int | None,
 ) -> Measured:  # fmt: skip
     """What a signal is computed from, over the pool or over the target."""
     if signal.inner_over == "pool":
-        return measure(inner, pool, target, store=store, mapper=mapper, part_size=part_size)
-    assert target is not None, "needs_target says so"
-    return measure(inner, target, store=store, part_size=part_size)
+        return _measure(inner, pool, near, store, mapper, part_size)
+    assert near.rows is not None, "needs_target says so"
+    return _measure(inner, near.rows, TargetRows(None), store, None, part_size)
 
 
 def zlib_hex(pool: Pool) -> str:
@@ -156,11 +170,11 @@ def _receipt(store: Store, key: str) -> Receipt:
 
 
 def _measure_parts(
-    signal: Signal, pool: Pool, target: Pool | None, key: str, inputs: Mapping[str, str], store: Store,
+    signal: Signal, pool: Pool, near: TargetRows, key: str, inputs: Mapping[str, str], store: Store,
     mapper: Mapper, part_size: int | None, below: Measured | None,
 ) -> None:  # fmt: skip
     name = name_of(signal).lstrip("_")
-    state, estimate = _prepare(signal, pool, target, key, store, below)
+    state, estimate = _prepare(signal, pool, near.rows, key, store, below)
     size = store.part_size(key, part_size or rows_a_part(estimate, len(pool)))
     _work(signal, pool, key, store, mapper, size, state, below, estimate)
     store.gather(key, -(-len(pool) // size))
@@ -177,6 +191,8 @@ def _measure_parts(
         "receipt": replace(receipt, kind=signal.work).to_dict(),
         "account": signal.account(state),
     }
+    if signal.needs_target:
+        manifest["account"] = {**manifest["account"], "target_rows_left_out": list(near.left_out)}
     if len(prepared) > 1:
         manifest["stages"] = [one.to_dict() for one in (*prepared, Receipt.merge(f"{name}: parts", parts))]
     store.seal(key, manifest)
@@ -232,6 +248,7 @@ class Selection:
     budget: Budget  # as asked
     spent: float  # on selection, in the budget's unit; 0 where it does not pay for selection
     receipts: list[Receipt] = field(default_factory=list)
+    target: Pool | None = None  # the q rows of the target that were read, which an affinity's columns are
     affinity: np.ndarray | None = None  # (m, q) to each target row, before any averaging; where there is one
     accounts: dict[str, Any] = field(default_factory=dict)  # by signal name: device, dtype, what a scorer was tuned on
     estimate: Cost = field(default_factory=Cost)
@@ -261,7 +278,7 @@ def select(
     Raises:
         KindError: signals and selector do not fit together.
         BudgetError: choosing alone costs more than the budget, or no row fits.
-        PoolError: no row can be chosen.
+        PoolError: no row can be chosen, or none of the target or of a target group can be read.
     """
     check_kinds(signals, selector)
     excluded = dict(excluded or {})
@@ -274,8 +291,10 @@ def select(
     if len(kept) == 0:
         raise PoolError(f"{pool.name}: no row can be chosen; the first reason: {next(iter(excluded.values()))}.")
     rows = pool if len(kept) == len(pool) else pool.without(excluded)
-    sizes = bill.sizes(signals, rows, target)
-    estimate = bill.price_of(signals, rows, target) + selector.cost(sizes)
+    near = target_rows(signals, target, by_group=by_group)
+    near.warn()
+    sizes = bill.sizes(signals, rows, near.rows)
+    estimate = bill.price_of(signals, rows, near.rows) + selector.cost(sizes)
     unit_price = price(budget.unit, prices.tokens, prices.train_flops, prices.model)  # (n,)
     spent = prices.model.in_unit(estimate, budget.unit) if budget.pays_for_selection else 0.0
     left = budget.after(spent) if budget.pays_for_selection else budget
@@ -284,9 +303,9 @@ def select(
             f"no row fits: the cheapest costs {Budget(float(unit_price[kept].min()), budget.unit)} to train on, and "
             f"{left} is left of {budget}. Ask for more."
         )
-    measured = [measure(signal, rows, target, store=store, mapper=mapper) for signal in signals]
+    measured = [_measure(signal, rows, near, store, mapper) for signal in signals]
     values = [
-        _grouped(found.values, target) if by_group and signal.kind == "affinity" and not signal.per_group
+        _grouped(found.values, near.rows) if by_group and signal.kind == "affinity" and not signal.per_group
         else found.values
         for signal, found in zip(signals, measured, strict=True)
     ]
@@ -303,6 +322,7 @@ def select(
         budget=budget,
         spent=spent,
         receipts=[*bill.receipts(found.receipts() for found in measured), block.receipt()],
+        target=near.rows,
         affinity=next(
             (f.values for s, f in zip(signals, measured, strict=True) if s.kind == "affinity" and not s.per_group), None
         ),

@@ -28,17 +28,16 @@ def price(spec: Spec, setting: Setting) -> dict[str, Any]:
 
     Chosen rows are taken to be as long as the pool's mean; evaluation and what selectors compute are not in it.
     """
-    lines, signals, known = [], [], _Known(setting)
+    lines, known = [], _Known()
     for arm in spec.arms:
-        mine, problem = _signals(spec, setting, arm)
-        signals += mine
+        mine, problem = _measured(spec, setting, arm)
         cost = known.of(mine)
         jobs, flops = _training(spec, setting, arm)
         lines.append({
             "method": arm.label, "jobs": jobs, "selection_flops": cost.flops, "selection_cpu_seconds": cost.cpu_seconds,
             "training_flops": flops, "not_priced": problem,
         })  # fmt: skip
-    read = known.of(signals)
+    read = known.all()
     trained = Cost(flops=sum(line["training_flops"] for line in lines))
     model = setting.cost_model("gpu_hours")
     hours = [model.in_unit(cost, "gpu_hours", kind) for cost, kind in ((read, "forward"), (trained, "train"))]
@@ -52,26 +51,28 @@ def price(spec: Spec, setting: Setting) -> dict[str, Any]:
 class _Known:
     """Prices of signals, each counted once: to count is to read the pool."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.priced: list[tuple[Signal, object, Cost]] = []
+    def __init__(self) -> None:
+        self.priced: list[tuple[Signal, str, Cost]] = []
 
-    def of(self, signals: Sequence[Signal]) -> Cost:
-        """What measuring some signals costs, and what they rest on."""
-        found = bill.measured_by(signals, self.setting.pool, self.setting.target)
-        return Cost.total(self._one(*each) for each in found)
+    def of(self, measured: Sequence[tuple[Signal, Pool, Pool | None]]) -> Cost:
+        """What measuring some signals costs, over which rows and near which."""
+        return Cost.total(self._one(*each) for each in measured)
+
+    def all(self) -> Cost:
+        """What all that was asked about costs."""
+        return Cost.total(cost for _, _, cost in self.priced)
 
     def _one(self, signal: Signal, rows: Pool, near: Pool | None) -> Cost:
         for known, over, cost in self.priced:
-            if known == signal and over is rows:
+            if known == signal and over == rows.fingerprint:
                 return cost
         cost = signal.cost(signal.sizes(rows, near))
-        self.priced.append((signal, rows, cost))
+        self.priced.append((signal, rows.fingerprint, cost))
         return cost
 
 
-def _signals(spec: Spec, setting: Setting, arm: Arm) -> tuple[list[Signal], str]:
-    """An arm's signals, and why it has none where it should."""
+def _measured(spec: Spec, setting: Setting, arm: Arm) -> tuple[list[tuple[Signal, Pool, Pool | None]], str]:
+    """What is measured for an arm, over which rows and near which; and why nothing is where something should be."""
     method = methods.get(arm.method)
     if method.train != "subset" or arm.matching is not None:
         return [], ""
@@ -81,9 +82,9 @@ def _signals(spec: Spec, setting: Setting, arm: Arm) -> tuple[list[Signal], str]
         built, _ = building.build(
             method, model=here.model, scorer=here.scorer, encoder=here.encoder, overrides=own
         )
+        return bill.measured_by(built, setting.pool, setting.target), ""
     except ThresherError as error:
         return [], str(error)
-    return built, ""
 
 
 def _training(spec: Spec, setting: Setting, arm: Arm) -> tuple[int, float]:

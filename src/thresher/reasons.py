@@ -9,13 +9,13 @@ from thresher.core.pool import Pool
 from thresher.pipeline import Selection
 
 
-def reasons(selection: Selection, selector: Selector, target: Pool | None, by_group: bool, n: int) -> list[str]:
+def reasons(selection: Selection, selector: Selector, by_group: bool, n: int) -> list[str]:
     """(n,) one sentence a pool row."""
     subset = selection.subset
     words = ["not within the budget"] * n
     for row, why in selection.excluded.items():
         words[row] = f"left out: {why}"
-    names = _columns(target, by_group) if subset.column is not None else None
+    names = _columns(selection.target, by_group) if subset.column is not None else None
     for place, row in enumerate(subset.index):
         said = f"rank {place + 1} of {len(subset)}"
         if selector.gain_is != "nothing":

@@ -15,6 +15,7 @@ from thresher.core.cost import Cost, Receipt
 from thresher.core.method import Signal, chain
 from thresher.core.pool import Pool
 from thresher.core.store import Store
+from thresher.core.target_rows import target_rows
 from thresher.errors import BudgetError, ThresherError
 from thresher.methods import Method
 from thresher.models import load
@@ -93,6 +94,7 @@ def split(signals: Sequence[Signal], pool: Pool, target: Pool | None) -> tuple[C
 
     What does not look at the target is shared, and so are the gradients of signals that can keep them (`keep`).
     """
+    target = target_rows(signals, target).rows
     whole = bill.price_of(signals, pool, target)
     shared: list[Cost] = []
     seen: list[Signal] = []

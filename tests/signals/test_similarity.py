@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from thresher import pipeline
 from thresher.compute import bill
@@ -196,10 +196,13 @@ def test_features_that_are_no_numbers_stop_and_name_rows(store: Store):
         signal.measure_over(state, POOL, values)
 
 
-def test_target_rows_with_nothing_to_read_are_named(tiny_encoder, store: Store):
+def test_target_rows_without_a_word_have_no_column(tiny_encoder, store: Store):
     signal = Similarity(of=Embed(encoder=tiny_encoder, text="answer"))
-    with pytest.raises(PoolError, match=r"nothing to read in target rows \['row-1'\]"):
-        pipeline.measure(signal, POOL, pool_of("a", ""), store=store)
+    found = pipeline.measure(signal, POOL, pool_of("", "a"), store=store)
+    assert found.manifest["account"]["target_rows_left_out"] == ["row-0"]
+    assert_array_equal(found.values, pipeline.measure(signal, POOL, pool_of("a"), store=store).values)
+    with pytest.raises(PoolError, match=r"none of 1 target rows has anything to read, first id 'row-0'. Name another"):
+        pipeline.measure(signal, POOL, pool_of(""), store=store)
 
 
 def test_empty_texts_are_near_nothing(store: Store):

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from thresher.core.cost import Cost, Load, Receipt
 from thresher.core.method import Signal
 from thresher.core.pool import Pool
+from thresher.core.target_rows import target_rows
 
 
-def price_of(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Cost:
+def price_of(signals: Sequence[Signal], pool: Pool, target: Pool | None) -> Cost:
     """What measuring costs; a signal that several are computed from is billed once."""
     found = measured_by(signals, pool, target)
     return Cost.total(signal.cost(signal.sizes(rows, near)) for signal, rows, near in found)
 
 
 def measured_by(
-    signals: Iterable[Signal], pool: Pool, target: Pool | None
+    signals: Sequence[Signal], pool: Pool, target: Pool | None
 ) -> list[tuple[Signal, Pool, Pool | None]]:
-    """Every signal that is measured for these, its own inner ones with it, once; over which rows, near which."""
+    """Every signal that is measured for these, its own inner ones with it, once; over which rows, near which.
+
+    Near those rows of the target that are read, which the signals of one method agree about.
+
+    Raises:
+        PoolError: the target has no such row.
+    """  # noqa: DOC502
     distinct: list[tuple[Signal, Pool, Pool | None]] = []
+    target = target_rows(signals, target).rows
     for signal in signals:
         one: Signal | None = signal
         rows, near = pool, target
         while one is not None:
-            if not any(one == known and rows is over for known, over, _ in distinct):
+            if not any(one == known and rows.fingerprint == over.fingerprint for known, over, _ in distinct):
                 distinct.append((one, rows, near))
             if one.inner_over == "target" and target is not None:
                 rows, near = target, None
@@ -37,8 +45,9 @@ def charged_flops(receipts: Iterable[Receipt], *, uses: int = 1) -> float:
     return sum(receipt.flops / (uses if receipt.shared else 1) for receipt in receipts)
 
 
-def sizes(signals: Iterable[Signal], pool: Pool, target: Pool | None) -> Load:
+def sizes(signals: Sequence[Signal], pool: Pool, target: Pool | None) -> Load:
     """What a selector's price depends on."""
+    target = target_rows(signals, target).rows
     loads = [signal.sizes(pool, target) for signal in signals]
     return Load(
         n=len(pool), tokens=0, q=len(target) if target is not None else 0, d=max((load.d for load in loads), default=0)

@@ -59,6 +59,10 @@ class Signal(ABC):
         """(n,) bool: rows that can be given a number at all; None means every row."""
         return None
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) bool: target rows with something to read; None means every row. The pipeline leaves out the others."""
+        return None
+
     def inner(self) -> Signal | None:
         """The signal this one is computed from. It is measured first and on its own, so that methods share it.
 

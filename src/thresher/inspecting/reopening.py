@@ -68,7 +68,7 @@ def trajectory_of(choice: Choice) -> Curves | None:
     if signal is None:
         return None
     plain = Trajectory(recording=signal.recording)
-    measured = pipeline.measure(plain, rows_of(choice), choice.setting.target, store=choice.setting.store)
+    measured = pipeline.measure(plain, rows_of(choice), choice.selection.target, store=choice.setting.store)
     steps = [int(step) for step in measured.manifest["account"]["steps"]]
     steps = steps[len(steps) - measured.values.shape[1] :]  # the untrained proxy's is left out
     return Curves(np.asarray(measured.values), steps, plain.run, int(measured.manifest["account"]["total_steps"]))

@@ -69,10 +69,10 @@ def measured(choice: Choice, folder: Path, *, seed: int) -> dict[str, Any]:
 
 
 def _space(choice: Choice, signal: GotD) -> Space:
-    setting, rows = choice.setting, rows_of(choice)
-    assert setting.target is not None, "got_d has a target"
-    found = pipeline.measure(signal.of, rows, setting.target, store=setting.store)
-    near = signal.of.measure(signal.of.prepare(rows, setting.target, setting.store.own(found.bottom)), setting.target)
+    store, rows, target = choice.setting.store, rows_of(choice), choice.selection.target
+    assert target is not None, "got_d has a target"
+    found = pipeline.measure(signal.of, rows, target, store=store)
+    near = signal.of.measure(signal.of.prepare(rows, target, store.own(found.bottom)), target)
     settings = replace(signal.settings(), rho=None)
     return Space(found.values, near, settings, bool(getattr(choice.selector, "highest", False)))
 

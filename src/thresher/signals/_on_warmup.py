@@ -53,6 +53,10 @@ class OnWarmup(Signal):
         """(n,) rows with a token to be trained on."""
         return self.warmup.usable(pool)
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) the same of the target, where its gradients are read."""
+        return self.warmup.usable(target) if self.needs_target else None
+
     def truncated(self, rows: Pool) -> float | None:
         """Share of the rows that are longer than the window."""
         return self.warmup.truncated(rows)

@@ -71,6 +71,10 @@ class Recorded(Signal):
         """(n,) rows with a loss."""
         return self.run.usable(pool)
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) as the recording reads them along."""
+        return self.run.usable_target(target)
+
     def truncated(self, rows: Pool) -> float:
         """As the recording reads them."""
         return self.run.truncated(rows)

@@ -123,6 +123,10 @@ class GotD(Signal):
         """(n,) rows with a feature."""
         return self.of.usable(pool)
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) rows with a feature."""
+        return self.of.usable(target)
+
     def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> Fitted:
         """The potential, where the pool's features are not stored."""
         state = self.of.prepare(pool, target, folder)
@@ -133,7 +137,7 @@ class GotD(Signal):
         """The potential, from the pool's features and the target's.
 
         Raises:
-            PoolError: all rows are alike, or a target row has no feature.
+            PoolError: all rows are alike.
             Unconverged: the tolerance was not met within the passes allowed.
         """
         assert target is not None, "got_d needs a target: needs_target says so"
@@ -177,14 +181,9 @@ class GotD(Signal):
         """(q, d) the target's features.
 
         Raises:
-            PoolError: a target row has none.
             KindError: their dimension is not the pool's.
             NonFinite: one is not a number.
         """
-        usable = self.of.usable(target)
-        if usable is not None and not usable.all():
-            rows = target.take(np.flatnonzero(~usable)[:5]).ids()
-            raise PoolError(f"{name_of(self.of)} has nothing to read in target rows {rows}. Mend or leave them out.")
         near = self.of.measure(inner, target)
         if near.shape[1] != d:
             raise KindError(

@@ -23,7 +23,7 @@ from thresher.signals._checkpoints import Run
 from thresher.signals._kept import Keep, Shelf, bytes_per_row, reduced, restored
 from thresher.signals._on_warmup import OnWarmup
 from thresher.signals._row_features import ProjectionKind, Reading, Shape, dimensions, directions, projection_flops
-from thresher.signals._target_directions import columns, left_out, target_directions
+from thresher.signals._target_directions import columns, target_directions
 
 log = logging.getLogger(__name__)
 PART = 4096  # rows: what a cap on the disk must hold at least
@@ -154,7 +154,6 @@ class Less(OnWarmup):
             **self.warmup.account(state.run),
             "checkpoints": [number + 1 for number in numbers], "weights": state.run.weights(numbers),
             "p": p, "d": dimensions(self.projection, p, self.dimensions), "memory_estimate": state.memory,
-            "target_rows_left_out": left_out(Path(state.target)),
             "kept": {**self._shelf(state).agreement(), "bytes": self._shelf(state).used()},
         }  # fmt: skip
 

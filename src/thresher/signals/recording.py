@@ -141,6 +141,10 @@ class Recording(Reading):
             super().sizes(pool, target if self.with_target else None), d=len(NUMBERS) * len(self.grid(len(pool)).steps)
         )
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) rows with a loss, where they are read along."""
+        return self.usable(target) if self.with_target else None
+
     def cost(self, load: Load) -> Cost:
         """Training as far as the last point, and the passes."""
         return Cost(flops=self.training_flops(load) + self.passes_flops(load))
@@ -165,18 +169,17 @@ class Recording(Reading):
         """Train and record what is not there yet; the recording's folder.
 
         Raises:
-            PoolError: a row of pool or target without a trainable token.
+            PoolError: a row of the pool without a trainable token.
         """
         files = Files(folder)
         found = self.grid(len(pool))
         near = target if self.with_target else None
-        for rows in (pool, near):
-            if rows is not None and not self.usable(rows).all():
-                empty = rows.take(np.flatnonzero(~self.usable(rows))[:5]).ids()
-                raise PoolError(
-                    f"{rows.name} has rows without a trainable token in {self.max_tokens} tokens, first ids {empty}. "
-                    "They have no loss: leave them out."
-                )
+        usable = self.usable(pool)
+        if not usable.all():
+            raise PoolError(
+                f"{pool.name} has rows without a trainable token in {self.max_tokens} tokens, first ids "
+                f"{pool.take(np.flatnonzero(~usable)[:5]).ids()}. They have no loss: leave them out."
+            )
         load = self.sizes(pool, near)
         about = {"estimated": {"train": self.training_flops(load), "read": self.passes_flops(load)}}
         files.claim(pool, {**self._about(found, near), **about})

@@ -103,20 +103,23 @@ class Similarity(Signal):
         """(n,) rows with a feature."""
         return self.of.usable(pool)
 
+    def usable_target(self, target: Pool) -> np.ndarray | None:
+        """(q,) rows with a feature; where groups are joined, rows of such a group."""
+        usable = (self.target_of or self.of).usable(self._read(target))
+        if usable is None or not self.join_groups:
+            return usable
+        return usable[np.unique(target.group_index(), return_inverse=True)[1]]
+
     def prepare(self, pool: Pool, target: Pool | None, folder: Path) -> Near:
         """The target's feature.
 
         Raises:
-            PoolError: the affinities would be larger than `max_bytes`, or a target row has no feature.
+            PoolError: the affinities would be larger than `max_bytes`.
             KindError: the target's feature has another dimension than the pool's.
         """
         assert target is not None, "similarity needs a target: needs_target says so"
         self._fits(pool, target)
         signal, read = self.target_of or self.of, self._read(target)
-        usable = signal.usable(read)
-        if usable is not None and not usable.all():
-            rows = read.take(np.flatnonzero(~usable)[:5]).ids()
-            raise PoolError(f"{name_of(signal)} has nothing to read in target rows {rows}. Mend or leave them out.")
         inner = self.of.prepare(pool, target, folder)
         own = inner if self.target_of is None else signal.prepare(pool, target, folder)
         near = unit(signal.measure(own, read), read)
