@@ -147,12 +147,12 @@ def test_two_machines_that_leave_the_same_folder_do_not_mix(tmp_path: Path, url:
 
     def overtaken(self: Away, content: bytes, place: str) -> None:
         monkeypatch.setattr(Away, "_write", listed)
-        away.leave(tmp_path / "b", "key")
+        away.leave(tmp_path / "b" / "key", "key")
         listed(self, content, place)
 
     monkeypatch.setattr(Away, "_write", overtaken)
-    away.leave(tmp_path / "a", "key")
-    assert away.fetch(tmp_path / "c", "key")
+    away.leave(tmp_path / "a" / "key", "key")
+    assert away.fetch(tmp_path / "c" / "key", "key")
     assert {path.read_text()[-1] for path in (tmp_path / "c").rglob("*") if path.is_file()} == {"a"}
 
 

@@ -74,18 +74,18 @@ class Away:
                 (folder / name).unlink()
                 log.warning("%s: part %s in %s is damaged (%s) and is left out", key, Path(name).stem, self.url, fault)
 
-    def leave(self, root: Path, name: str) -> None:
-        """A file or folder of the store at `root`, but parts; one that is there unchanged is not sent again."""
-        sums = {file: checksum.of_file_once(root / name / file) for file in _files(root / name)}
+    def leave(self, path: Path, name: str) -> None:
+        """A file or folder under a name, but parts; one that is there unchanged is not sent again."""
+        sums = {file: checksum.of_file_once(path / file) for file in _files(path)}
         listing = json.dumps(checksum.signed({"files": sums})).encode()
         if self._read(f"files/{name}.files.json") == listing:
             return
         for file, found in sums.items():
-            self._put(root / name / file, _place(name, file, found))
+            self._put(path / file, _place(name, file, found))
         self._write(listing, f"files/{name}.files.json")
 
-    def fetch(self, root: Path, name: str) -> bool:
-        """The same into the store at `root`; whether it was there.
+    def fetch(self, path: Path, name: str) -> bool:
+        """What was left under a name, to a path here; whether it was there.
 
         Raises:
             StoreError: it was damaged since.
@@ -97,12 +97,12 @@ class Away:
         if about is None:
             raise StoreError(f"the list of {name} in {self.url} is damaged: delete it there ({name}.files.json).")
         for file, wanted in about["files"].items():
-            path = root / name / file
-            if path.is_file() and checksum.of_file(path) == wanted:
+            here = path / file
+            if here.is_file() and checksum.of_file(here) == wanted:
                 continue
-            self._get(_place(name, file, wanted), path)
-            if checksum.of_file(path) != wanted:
-                path.unlink()
+            self._get(_place(name, file, wanted), here)
+            if checksum.of_file(here) != wanted:
+                here.unlink()
                 raise StoreError(f"{file} of {name} in {self.url} is damaged: delete {name} there, it is left anew.")
         return True
 

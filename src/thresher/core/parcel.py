@@ -78,7 +78,7 @@ class _Packer(pickle.Pickler):
         name = os.path.relpath(text, self.root)
         whole = _whole(name)
         if name != "." and whole not in self.left and os.path.exists(os.path.join(self.root, whole)):
-            self.away.leave(Path(self.root), whole)
+            self.away.leave(Path(self.root, whole), whole)
             self.left.add(whole)
         return isinstance(one, str), name, whole in self.left
 
@@ -102,7 +102,7 @@ class _Unpacker(pickle.Unpickler):
         is_text, name, was_left = sent
         whole = _whole(name)
         if was_left and whole not in self.there:
-            if not self.away.fetch(self.root, whole):
+            if not self.away.fetch(self.root / whole, whole):
                 raise StoreError(f"{whole} was left in {self.away.url} and is not there any more.")
             self.there.add(whole)
         path = self.root / name if name != "." else self.root

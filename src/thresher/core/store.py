@@ -77,11 +77,11 @@ class Store:
                     if (folder / "manifest.json").exists() and fault_of(folder) is None:
                         self._finish(key)  # it was killed while it was being sealed
                 if self.away is not None and not self.has(key):
-                    self.away.fetch(self.root, key)
+                    self.away.fetch(self.root / key, key)
                 if not self.has(key):
                     (folder / "own").mkdir(parents=True, exist_ok=True)
                     if self.away is not None:
-                        self.away.fetch(self.root, folder.name)
+                        self.away.fetch(folder, folder.name)
                 yield folder
 
     def part_size(self, key: str, wanted: int) -> int:
@@ -137,7 +137,7 @@ class Store:
     def lend(self, key: str) -> None:
         """Leave at the address what an unfinished measurement rests on, and parts that did not get there."""
         if self.away is not None:
-            self.away.leave(self.root, f"{key}.part")
+            self.away.leave(self.root / f"{key}.part", f"{key}.part")
             self.away.leave_parts(self.root / f"{key}.part", key, self._size(key))
 
     def gather(self, key: str, parts: int) -> None:
@@ -183,7 +183,7 @@ class Store:
             write_bytes(folder / "manifest.json", json.dumps(whole, indent=1, ensure_ascii=False).encode())
             self._finish(key)
         if self.away is not None:
-            self.away.leave(self.root, key)
+            self.away.leave(self.root / key, key)
         events.emit("measured", key=key, rows=manifest.get("rows"), receipt=manifest.get("receipt"))
         return self.read(key)
 
