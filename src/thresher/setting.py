@@ -70,7 +70,10 @@ class Setting:
             PoolError: a pool or target that cannot be used.
             ModelError: a model that is not there.
             ThresherError: every row of the pool also stands in the target.
+            StoreError: the store has an address that cannot be reached.
         """
+        if store.away is not None:
+            store.away.reach()
         pool = load_pool(
             sources.pool, cache=store.root, format=sources.format, group=sources.group, skip_bad=sources.skip_bad
         )

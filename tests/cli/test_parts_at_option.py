@@ -1,4 +1,4 @@
-"""thresher measure --parts-at: shards with a store each; an address with a secret is refused and not repeated."""
+"""--parts-at: shards with a store each, a run; a wrong address, or one with a secret, is refused before any work."""
 
 from __future__ import annotations
 
@@ -40,3 +40,36 @@ def test_an_address_with_a_secret_is_refused(thresher: Command, tmp_path: Path):
     assert answer.code == 2
     assert "name s3://bucket/x" in answer.err
     assert "hunter2" not in answer.err
+
+
+RUN = """
+pool: pool.jsonl
+model: scratch:50k
+methods: [longest]
+budgets: [5 rows]
+seeds: [0]
+recipe: {learning_rate: 1e-3, batch_size: 4, micro_batch: 4, max_tokens: 64}
+tasks: [{task: keys, data: target.jsonl, measure: held_out}]
+"""
+
+
+@pytest.fixture
+def recipe(pool_file: Path, target_file: Path, tmp_path: Path) -> Path:
+    (tmp_path / "run.yaml").write_text(RUN)
+    return tmp_path / "run.yaml"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_it_measured_at_the_address(thresher: Command, recipe: Path, tmp_path: Path):
+    where = ("--store", tmp_path / "store", "--parts-at", f"file://{tmp_path}/bucket")
+    said = thresher("run", recipe, "--out", tmp_path / "out", *where)
+    assert said.code == 0, said.err
+    assert list(tmp_path.glob("bucket/files/length-*.files.json"))
+
+
+def test_a_run_at_a_wrong_address_does_nothing(thresher: Command, recipe: Path, tmp_path: Path):
+    said = thresher("run", recipe, "--out", tmp_path / "out", "--store", tmp_path / "new", "--parts-at", "nowhere://x")
+    assert said.code == 2
+    assert "nowhere://x cannot be read" in said.err
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "new").exists()

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 @options.allow_unconverged
 @engine
 @options.store
+@options.parts_at
 @options.as_json
 def command(
     recipe: Path, out: Path, race: bool, budget_total: str | None, keep: float | None,
-    by: tuple[str, ...], allow_unconverged: bool, engine: Engine, store: str | None, as_json: bool,
+    by: tuple[str, ...], allow_unconverged: bool, engine: Engine, store: str | None, parts_at: str | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Do what RECIPE says: choose, train, evaluate, compare. Interrupted, it goes on where it stopped."""
     from thresher.card import command_line
@@ -41,19 +43,19 @@ def command(
         spec = replace(spec, workers=engine.workers)
     if allow_unconverged:
         spec = _allowing(spec)
-    mapper = engine.mapper(None)
+    mapper, opened = engine.mapper(None), options.store_of(store, parts_at)
     say = lambda line: options.echo(line, err=True)  # noqa: E731
     if race and budget_total is not None:
         from thresher.race import race as run_race
 
         folder = run_race(
-            spec, out, store=options.store_of(store), budget=budget_total, by=by, keep=0.5 if keep is None else keep,
+            spec, out, store=opened, budget=budget_total, by=by, keep=0.5 if keep is None else keep,
             command=command_line(), say=say, mapper=mapper,
         )  # fmt: skip
     else:
         from thresher.run import run
 
-        folder = run(spec, out, store=options.store_of(store), command=command_line(), say=say, mapper=mapper)
+        folder = run(spec, out, store=opened, command=command_line(), say=say, mapper=mapper)
     _tables.finish(folder, as_json)
 
 

@@ -1,5 +1,6 @@
 """A place that every machine reaches, by an address, for those that do not see each other's folders (fsspec).
 
+    s3://bucket/prefix/thresher.txt                                        the first file, which says whose place it is
     s3://bucket/prefix/parts/loss-3f2a9c…/4096/000013.npy, 000013.json     a part; its receipt is written last
     s3://bucket/prefix/files/loss-3f2a9c…/…, loss-3f2a9c….files.json       a folder of a store; its list is written last
 
@@ -26,6 +27,7 @@ from thresher.core.sound import fault_of_part
 from thresher.errors import StoreError
 
 log = logging.getLogger(__name__)
+FIRST = "thresher.txt"  # the first file at an address
 PART = re.compile(r"\d+\.(npy|json)")  # of a key's working folder: these go one by one
 
 
@@ -45,6 +47,11 @@ class Away:
                 "Give credentials as its library takes them (AWS_PROFILE or AWS_ACCESS_KEY_ID for s3://), and name "
                 f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}."
             )
+
+    def reach(self) -> None:
+        """Read there, and write where nothing is yet: asked before any work, so that a wrong address costs none."""
+        if self._read(FIRST) is None:
+            self._write(b"What machines of thresher hand each other: its docs/scale.md says how.\n", FIRST)
 
     def leave_part(self, folder: Path, key: str, size: int, number: int) -> None:
         """A finished part of a working folder, its receipt last."""
