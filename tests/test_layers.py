@@ -62,6 +62,7 @@ TOP = {
     "spec",
     "job",
     "jobs",
+    "placed",
     "domains",
     "planner",
     "tariff",

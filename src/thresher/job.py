@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.core import checksum, events
+from thresher.core.away import Away
 from thresher.core.cost import Receipt
 from thresher.core.store import write_bytes
 from thresher.evaluation.task import Task
@@ -34,6 +35,7 @@ class Job:
         stages: what is trained on in turn; none scores the model as it is.
         protocols: the protocols whose tables the results belong in.
         plain: score in the bare prompt format: zero-shot's second form.
+        away: of the store, where it has an address.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Job:
     keep_model: bool = False
     plain: bool = False
     dtype: str = "auto"
+    away: Away | None = None
 
     @property
     def folder(self) -> Path:

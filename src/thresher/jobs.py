@@ -205,4 +205,5 @@ def _job(
     return Job(
         name=name, line=line, model=setting.model, stages=stages, protocols=protocols, tasks=spec.tasks,
         seed=rows.seed, cache=setting.store.root, out=out, keep_model=spec.keep_models, dtype=spec.dtype,
+        away=setting.store.away,
     )  # fmt: skip

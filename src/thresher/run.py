@@ -23,6 +23,7 @@ from thresher.errors import StoreError, ThresherError
 from thresher.job import Job, work
 from thresher.jobs import Say, jobs_of
 from thresher.models import load
+from thresher.placed import placed
 from thresher.planning import results as tables
 from thresher.planning.frontier import frontier
 from thresher.setting import Setting
@@ -144,7 +145,7 @@ def _results(jobs: list[Job], spec: Spec, mapper: Mapper | None) -> Iterator[tup
         else:
             yield job, lines
     if isinstance(mapper, Placer) and left:
-        yield from mapper.each(work, left)
+        yield from placed(mapper, left)
         return
     workers = min(spec.workers or os.cpu_count() or 1, len(left))
     if workers <= 1:

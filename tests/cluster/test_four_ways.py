@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from on_ray import DiesIn
 
@@ -18,6 +20,7 @@ from thresher.compute.local import Local, Mapper
 from thresher.compute.parts import PartWork
 from thresher.compute.processes import Processes
 from thresher.compute.ray import Ray
+from thresher.core import events
 from thresher.core.away import Away
 from thresher.core.method import Signal
 from thresher.core.pool import Pool
@@ -100,6 +103,66 @@ def test_ray_over_a_bucket_leaves_the_same_bytes_and_no_secret(
     assert os.environ[SECRET] not in caplog.text
     for path in store.root.rglob("*.json"):
         assert os.environ[SECRET] not in path.read_text()
+
+
+class Hidden:
+    """Ray, on machines that see nothing of the run: its folder is moved away while parts and jobs are done."""
+
+    def __init__(self, ray: Ray, folder: Path) -> None:
+        self.ray, self.folder, self.jobs = ray, folder, 0
+
+    @contextmanager
+    def gone(self) -> Iterator[None]:
+        moved, told = self.folder.with_name("moved"), os.environ.pop(events.VARIABLE)
+        self.folder.rename(moved)
+        try:
+            yield
+            assert not self.folder.exists(), "a worker wrote into a folder that it cannot see"
+        finally:
+            moved.rename(self.folder)
+            os.environ[events.VARIABLE] = told
+
+    def map(self, fn: PartWork, parts: Iterable[tuple[int, Pool]]) -> None:
+        payload, sent = fn.packed(), list(parts)
+        object.__setattr__(fn, "packed", lambda: payload)
+        with self.gone():
+            self.ray.map(fn, sent)
+
+    def each(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        sent = list(items)
+        self.jobs += len(sent)
+        with self.gone():
+            done = list(self.ray.each(fn, sent))
+        yield from done
+
+
+def test_a_sweep_over_a_bucket_scores_as_here(cluster: Any, bucket: str, tmp_path: Path):
+    from thresher.run import run
+    from thresher.spec import Spec
+
+    rows = [
+        {"instruction": f"How many keys are {i} and {i % 7}?", "output": f"{i + i % 7} keys." + " So." * (i % 4)}
+        for i in range(46)
+    ]
+    found, mapper = {}, Hidden(Ray(cluster.address), tmp_path / "ray")
+    for name, away, engine in (("here", None, None), ("ray", Away(f"{bucket}/sweep"), mapper)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "pool.jsonl").write_text("\n".join(map(json.dumps, rows[:40])))
+        (folder / "target.jsonl").write_text("\n".join(map(json.dumps, rows[40:])))
+        (folder / "run.yaml").write_text(
+            "pool: pool.jsonl\nmodel: scratch:50k\nscorer: scratch:20k\nmethods: [random, ppl-mid]\nworkers: 1\n"
+            "budgets: [10 rows]\nseeds: [0]\nkeep_models: true\n"
+            "recipe: {learning_rate: 1e-3, batch_size: 4, micro_batch: 4, max_tokens: 64}\n"
+            "tasks: [{task: keys, data: target.jsonl, measure: held_out}]\n"
+        )
+        out = run(Spec.read(folder / "run.yaml"), folder / "out", store=Store(folder / "store", away), mapper=engine)
+        lines = pq.read_table(out / "results.parquet").to_pylist()
+        scored = [(line["method"], line["rows"], line["score"], line["total_flops"]) for line in lines]
+        weights = {path.parents[1].name: path.read_bytes() for path in out.glob("trained/*/model/*.safetensors")}
+        found[name] = scored, weights
+    assert found["ray"] == found["here"]
+    assert len(found["ray"][1]) == mapper.jobs == 2
 
 
 def test_shards_over_a_bucket_leave_the_same_bytes(bucket: str, tiny_pool: Pool, tmp_path: Path):

@@ -213,7 +213,7 @@ class _Crew:
         if not reachable:
             raise ThresherError(
                 f"{where} does not see the store's folder. Put the store (--store) on a file system that every machine "
-                "of the cluster mounts under the same path."
+                "of the cluster mounts under the same path, or name a place that they all reach with --parts-at."
             )
         log.info("a worker on %s is ready", where)
         self.not_started = 0
