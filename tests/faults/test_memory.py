@@ -10,9 +10,11 @@ import pytest
 import torch
 from commands import WHAT, Command, Happened, left, long, whole
 from injected import Fault, run
+from safetensors.numpy import load
 
 from thresher.models import loss
-from thresher.training import sft
+from thresher.training import counting
+from thresher.training.origin import DONE
 
 
 class Short:
@@ -40,7 +42,7 @@ def test_memory_that_runs_out_halves_a_batch_once(world: Path, command: Command,
     assert run(*command("measure", plain), folder=world).code == 0
     ended = run(*command("measure", place), folder=world, fault=reading_more_than(5))
     assert ended.code == 0, ended.err
-    assert "did not fit into memory: it is read in two halves" in ended.err
+    assert "did not fit into memory: it is done in two halves" in ended.err
     assert json.loads(ended.out)["halved"] > 0, "it is on the receipt"
     (values,), (expected,) = (list(map(np.load, here.glob("store/loss-*/values.npy"))) for here in (place, plain))
     np.testing.assert_allclose(values, expected, rtol=1e-5)
@@ -52,7 +54,7 @@ def test_memory_that_runs_out_while_scoring(stage: str, world: Path, command: Co
     expected, place = whole(stage, world, command), world / "short"
     ended = run(*command(stage, place), folder=world, fault=reading_more_than(3))
     assert ended.code == 0, ended.err
-    assert "did not fit into memory: it is read in two halves" in ended.err
+    assert "did not fit into memory: it is done in two halves" in ended.err
     for mine, other in zip(left(stage, place, ended), expected.left, strict=True):
         for one, another in zip(mine, other, strict=True):
             assert one == (pytest.approx(another, rel=1e-5) if isinstance(another, float) else another)
@@ -69,24 +71,49 @@ def test_memory_that_is_far_too_short_is_said(stage: str, world: Path, command: 
     happened("out of memory in half a batch too", stage, "one clear sentence, exit 2; finished parts are kept")
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
-@pytest.mark.parametrize("stage", long(["train", "run", "race"]))
-def test_memory_that_runs_out_in_training(
-    stage: str, error: type[Exception], world: Path, command: Command, happened: Happened
-):
-    expected, place = whole(stage, world, command), world / "short"
+def training_short(error: type[Exception], times: int) -> Fault:
+    """Memory runs out at a step of the Trainer, so many times in a row."""
 
     def short() -> None:
-        plain, steps = sft._CountingTrainer.training_step, iter(range(100))
+        plain, steps = counting.Trainer.training_step, iter(range(100))
 
         def step(self: object, *arguments: object) -> torch.Tensor:
-            if next(steps) == 3:
+            if 2 < next(steps) <= 2 + times:
                 raise error("CUDA out of memory")
             return plain(self, *arguments)
 
-        sft._CountingTrainer.training_step = step
+        counting.Trainer.training_step = step
 
-    ended = run(*command(stage, place), folder=world, fault=short)
+    return short
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("stage", long(["train", "run", "race"]))
+def test_memory_that_runs_out_in_training_halves_a_batch_once(
+    stage: str, error: type[Exception], world: Path, command: Command, happened: Happened
+):
+    expected, place = whole(stage, world, command), world / "short"
+    ended = run(*command(stage, place), folder=world, fault=training_short(error, 1))
+    assert ended.code == 0, ended.err
+    assert "did not fit into memory: it is done in two halves" in ended.err
+    found = left(stage, place, ended)
+    if stage == "train":
+        assert json.loads((place / "out" / DONE).read_text())["receipt"]["halved"] == 1
+        mine, other = load(found), load(expected.left)
+        assert all(np.allclose(mine[name], other[name], atol=1e-4) for name in other)
+    else:
+        receipts = [json.loads(path.read_text())["receipts"][0] for path in place.rglob("result.json")]
+        assert sum(one.get("halved", 0) for one in receipts) == 1
+        for mine, other in zip(found, expected.left, strict=True):
+            assert [*mine[:2], *map(float, mine[2:])] == [*other[:2], *(pytest.approx(x, rel=1e-3) for x in other[2:])]
+    what = {"train": "weights, to rounding"}.get(stage, "scores and costs")
+    happened("out of memory in a step of training", stage, f"halved once, said, on the receipt; the same {what}")
+
+
+@pytest.mark.parametrize("stage", long(["train", "run", "race"]))
+def test_memory_that_is_far_too_short_for_training(stage: str, world: Path, command: Command, happened: Happened):
+    expected, place = whole(stage, world, command), world / "short"
+    ended = run(*command(stage, place), folder=world, fault=training_short(torch.OutOfMemoryError, 2))
     assert ended.clear, (ended.code, ended.err)
     assert "out of memory" in ended.err
     assert "micro_batch" in ended.err
@@ -94,6 +121,6 @@ def test_memory_that_runs_out_in_training(
     assert again.code == 0, again.err
     assert left(stage, place, again) == expected.left
     happened(
-        "out of memory in a step of training", stage,
-        f"not halved: one clear sentence, exit 2; the same command leaves the same {WHAT[stage]}",
+        "out of memory in half a step of training too", stage,
+        f"one clear sentence, exit 2; the same command leaves the same {WHAT[stage]}",
     )  # fmt: skip

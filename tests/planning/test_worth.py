@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,32 @@ def test_what_is_beside_random_is_judged_and_the_rest_is_said():
     worse = said(("random", 50, 1e15), ("bad", 45, 1e15), ("dear", 40, 5e15))
     assert worse["overall"].startswith("Was it worth it? No. Nothing beat random on t")
     assert "was no better than its last run for 5 times its compute" in worse["overall"]
+
+
+def over(*panels: tuple[tuple[str, float, float], ...], seeds: int = 3) -> str:
+    """The sentence over several tasks."""
+    runs = [
+        replace(run(m, s + seed + 0.01 * (m != "random") * seed, c, seed, 0.1 * c / 1e15), task=f"t{number}")
+        for number, arms in enumerate(panels) for m, s, c in arms for seed in range(seeds)
+    ]  # fmt: skip
+    return str(frontier(Results(tuple(runs)))["verdict"]["sentence"])
+
+
+RANDOM, BAD, DEAR = ("random", 50.0, 1e15), ("bad", 45.0, 1e15), ("dear", 60.0, 5e15)
+
+
+def test_over_several_tasks_what_is_undecided_on_some_is_no_no():
+    found = over((RANDOM, BAD), (RANDOM, DEAR), (RANDOM, DEAR))
+    assert found == (
+        "Was it worth it? Undecided on t1 accuracy, t2 accuracy: arms spent more than any random run; on the other 1 "
+        "choosing did not certainly beat random rows for its compute."
+    )
+    assert "Undecided on all 2 measures: arms spent more than any random run." in over((RANDOM, DEAR), (RANDOM, DEAR))
+    assert over((RANDOM, BAD), (RANDOM, BAD)).startswith("Was it worth it? No: on none of 2 measures")
+
+
+def test_over_several_tasks_one_seed_each_is_undecided_for_want_of_seeds():
+    good = ("good", 55.0, 1e15)
+    found = over((RANDOM, good), (RANDOM, good), seeds=1)
+    assert found.startswith("Was it worth it? Undecided on all 2 measures: without repeated seeds nobody knows")
+    assert "random run" not in found

@@ -16,6 +16,7 @@ from thresher.core.pool import Pool
 from thresher.errors import PoolError
 from thresher.models import load
 from thresher.models.loss import answer_loss
+from thresher.training import collated
 from thresher.training.recipe import Lora, Recipe, total_flops
 from thresher.training.sft import train
 
@@ -125,11 +126,9 @@ def test_stages_go_in_turn_and_weights_carry_over(tiny_model: str, tiny_pool: Po
 
 
 def test_the_given_order_is_kept_and_the_other_is_not(tiny_model: str, tiny_pool: Pool, tmp_path: Path, monkeypatch):
-    import thresher.training.sft as sft
-
     seen: list[int] = []
-    plain = sft._Rows.__getitem__
-    monkeypatch.setattr(sft._Rows, "__getitem__", lambda self, i: (seen.append(int(i)), plain(self, i))[1])
+    plain = collated.Rows.__getitem__
+    monkeypatch.setattr(collated.Rows, "__getitem__", lambda self, i: (seen.append(int(i)), plain(self, i))[1])
     for order, same in (("given", True), ("shuffle", False)):
         seen.clear()
         train(tiny_model, [(tiny_pool, Recipe(order=order, batch_size=8, max_tokens=64))], seed=0, out=tmp_path / order)

@@ -61,7 +61,7 @@ class Receipt:
     device: str = "cpu"
     kind: str = "forward"  # the kind of work, for calibration: forward, train, generate, cpu
     shared: bool = False  # paid for by an earlier command and read from the store
-    halved: int = 0  # batches that did not fit into memory and were read in two halves
+    halved: int = 0  # batches that did not fit into memory and were done in two halves
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""

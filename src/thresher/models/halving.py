@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory: read in two halves, once, said and put on the receipt."""
+"""Batches that do not fit into memory: done in two halves, once, said and put on the receipt."""
 
 from __future__ import annotations
 
@@ -27,17 +27,14 @@ def each(batches: Iterable[Rows], run: Callable[[Rows], Found]) -> Iterator[tupl
         ModelError: a single row, or half of a batch, does not fit either.
     """
     for rows in batches:
-        found = _tried(run, rows)
+        found = tried(lambda rows=rows: run(rows))
         if found is not None:
             yield rows, found[0]
             continue
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        said(len(rows))
         middle = len(rows) // 2
-        log.warning("a batch of %d rows did not fit into memory: it is read in two halves", len(rows))
-        meter.count(halved=1)
         for half in (rows[:middle], rows[middle:]) if middle else ():
-            found = _tried(run, half)
+            found = tried(lambda half=half: run(half))
             if found is None:
                 break
             yield half, found[0]
@@ -48,14 +45,22 @@ def each(batches: Iterable[Rows], run: Callable[[Rows], Found]) -> Iterator[tupl
             )
 
 
-def _tried(run: Callable[[Rows], Found], rows: Rows) -> tuple[Found] | None:
+def said(rows: int) -> None:
+    """A warning that a batch is halved, and one more on the receipt; what memory is held for nothing is given back."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    log.warning("a batch of %d rows did not fit into memory: it is done in two halves", rows)
+    meter.count(halved=1)
+
+
+def tried(run: Callable[[], Found]) -> tuple[Found] | None:
     """What it gave; None where memory ran out. Its frames, and what they hold, are gone then.
 
     Raises:
         RuntimeError: another fault, as it is.
     """
     try:
-        return (run(rows),)
+        return (run(),)
     except MemoryError:
         return None
     except RuntimeError as error:

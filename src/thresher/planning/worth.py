@@ -11,6 +11,8 @@ from thresher.planning.beside import UNCHOSEN, Beside
 from thresher.planning.difference import Difference, difference
 from thresher.planning.results import Panel
 
+CHANCE = "without repeated seeds nobody knows how much of that is chance"
+
 
 @dataclass(frozen=True)
 class Worth:
@@ -81,18 +83,28 @@ def overall(panels: Sequence[Mapping[str, Any]]) -> dict[str, object]:
         return {"worth": bool(paid), "sentence": f"Was it worth it? {word}{said[0]['sentence']}"}
     idle = [panel for panel in panels if panel["verdict"]["sentence"].startswith("Do not train")]
     rest = f"; on {_shown(idle)} the untrained model was best" if idle else ""
-    if all(one["sentence"].startswith("Undecided") for one in said):
-        text = "Undecided: without repeated seeds nobody knows how much of any lead is chance."
-        return {"worth": False, "sentence": f"Was it worth it? {text}"}
     if not paid:
         rows = all(panel.get("axis", "total_flops") != "total_flops" for panel in panels)
         same = "with as many rows and steps, even with choosing free" if rows else "for its compute"
-        text = f"No: on none of {len(panels)} measures did choosing certainly beat random rows {same}{rest}."
-        return {"worth": False, "sentence": f"Was it worth it? {text}"}
+        text = _none_paid(panels, len(idle), same)
+        return {"worth": False, "sentence": f"Was it worth it? {text}{rest}."}
     methods = ", ".join(dict.fromkeys(panel["verdict"]["method"] for panel in paid))
     many = "on all" if len(paid) == len(panels) else f"on {len(paid)} of"
     text = f"Yes, {many} {len(panels)} measures: {methods} on {_shown(paid)}{rest}."
     return {"worth": True, "sentence": f"Was it worth it? {text}"}
+
+
+def _none_paid(panels: Sequence[Mapping[str, Any]], idle: int, same: str) -> str:
+    undecided = [panel for panel in panels if panel["verdict"]["sentence"].startswith("Undecided")]
+    if not undecided:
+        return f"No: on none of {len(panels)} measures did choosing certainly beat random rows {same}"
+    said = " ".join(panel["verdict"]["sentence"] for panel in undecided)
+    why = ["arms spent more than any random run"] if "than any random run" in said else []
+    why += ["without repeated seeds nobody knows how much of a lead is chance"] if CHANCE in said else []
+    others = len(panels) - len(undecided) - idle
+    where = f"on all {len(panels)} measures" if len(undecided) == len(panels) else f"on {_shown(undecided)}"
+    no = f"; on the other {others} choosing did not certainly beat random rows {same}" if others else ""
+    return f"Undecided {where}: {', and '.join(why)}{no}"
 
 
 def _shown(panels: Sequence[Mapping[str, Any]]) -> str:
@@ -117,9 +129,7 @@ def _not_paid(panel: Panel, arm: Arm, lead: Difference, compared: int) -> Worth:
         )
     if not lead.known:
         text = f"Undecided on {panel.task}: {size} was {_gain(panel, lead)} than random {_same(panel)}"
-        return Worth(
-            False, "", f"{text}, but without repeated seeds nobody knows how much of that is chance."
-        )
+        return Worth(False, "", f"{text}, but {CHANCE}.")
     text = f"Nothing certainly beat random on {panel.task} {_same(panel)}; the best, {size}, was"
     seen = f"; {lead.seeds} such seeds can show {lead.detectable:.2g} or more" if lead.detectable else ""
     alone = f"; taken alone it would pass, among {compared} compared it does not" if lead.above else ""

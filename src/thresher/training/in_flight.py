@@ -22,11 +22,11 @@ class Watch:
     def __init__(self, tell: Tell) -> None:
         """`tell` gets: optimiser steps taken before, rows of the training set, (b, 3) means over trained tokens."""
         self.tell = tell
-        self._step, self._rows = 0, np.zeros(0, np.int64)
+        self._means = np.zeros((0, 3))
 
     def batch(self, step: int, rows: Int[np.ndarray, " b"]) -> None:
-        """Which rows the next loss is of."""
-        self._step, self._rows = step, rows
+        """A batch is done, both ways: its rows, and the optimiser steps before it."""
+        self.tell(step, rows, self._means)
 
     def loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None) -> Any:  # noqa: ANN401
         """The scalar that is trained on, as the Trainer asks for it."""
@@ -34,13 +34,13 @@ class Watch:
         where = after != -100
         logits, wanted = outputs.logits[:, :-1][where].float(), after[where]  # (m, V), (m,)
         nll = F.cross_entropy(logits, wanted, reduction="none")
-        self._pass_on(logits.detach(), wanted, nll.detach(), where)
+        self._keep(logits.detach(), wanted, nll.detach(), where)
         return nll.sum() / (len(nll) if num_items_in_batch is None else num_items_in_batch)
 
-    def _pass_on(self, logits: torch.Tensor, wanted: torch.Tensor, nll: torch.Tensor, where: torch.Tensor) -> None:
+    def _keep(self, logits: torch.Tensor, wanted: torch.Tensor, nll: torch.Tensor, where: torch.Tensor) -> None:
         best = logits.amax(-1) - logits.gather(-1, wanted[:, None])[:, 0]
         numbers = torch.stack([nll, (-nll).exp(), (best - nll).exp()], -1).double().cpu()  # (m, 3)
         owner = where.nonzero()[:, 0].cpu()
         counts = where.sum(1).cpu().double()
         sums = torch.zeros(len(where), 3, dtype=torch.float64).index_add_(0, owner, numbers)
-        self.tell(self._step, self._rows, (sums / counts[:, None]).numpy())
+        self._means = (sums / counts[:, None]).numpy()

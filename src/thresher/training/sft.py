@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from torch.utils.data import Dataset
 
 from thresher.compute import meter
 from thresher.compute.flops import Architecture
@@ -28,20 +27,13 @@ from thresher.models import load
 from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
 from thresher.training import tracking
+from thresher.training.collated import Collator, Rows
+from thresher.training.counting import CountingTrainer
 from thresher.training.in_flight import Watch
 from thresher.training.kept import Summed, finished, latest
 from thresher.training.origin import DONE
 from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
-from thresher.training.trainer import (
-    BatchRebalanceSampler,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
-
-EPOCHS_APART = 100_003  # the sampler adds the epoch to its seed: no epoch of one seed is another's of the next
+from thresher.training.trainer import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 
 def train(
@@ -162,11 +154,11 @@ def _stage(
     set_seed(seed)
     if recipe.lora is not None and not hasattr(network, "peft_config"):
         network = with_adapters(network, recipe)
-    trainer = _CountingTrainer(
+    trainer = CountingTrainer(
         model=network,
         args=arguments(recipe, len(rows), folder, seed, device, progress),
-        train_dataset=_Rows(rows),
-        data_collator=_Collator(recipe.loss == "all"),
+        train_dataset=Rows(rows),
+        data_collator=Collator(recipe.loss == "all"),
         callbacks=[*callbacks, Summed()],
         compute_loss_func=watch.loss if watch is not None else None,
     )
@@ -233,65 +225,3 @@ def _sampling(recipe: Recipe, accumulate: int) -> str:
     if recipe.order == "given":
         return "sequential"
     return "batch_rebalance" if accumulate > 1 else "random"
-
-
-class _Rows(Dataset):
-    """Encoded rows as the Trainer takes them."""
-
-    def __init__(self, rows: Encoded) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-        ids, trained = self.rows.row(i)
-        return {"input_ids": ids, "trained": trained, "row": np.int64(i)}
-
-
-class _Collator:
-    """Pads on the right; what is not trained on has the label -100."""
-
-    def __init__(self, everything: bool) -> None:
-        self.everything = everything
-
-    def __call__(self, rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-        longest = max(len(row["input_ids"]) for row in rows)
-        ids = np.zeros((len(rows), longest), dtype=np.int64)  # (b, s)
-        labels = np.full((len(rows), longest), -100, dtype=np.int64)  # (b, s)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)  # (b, s)
-        for i, row in enumerate(rows):
-            s = len(row["input_ids"])
-            ids[i, :s], mask[i, :s] = row["input_ids"], 1
-            learn = np.ones(s, dtype=bool) if self.everything else row["trained"]
-            labels[i, :s][learn] = row["input_ids"][learn]
-        return {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask),
-            "labels": torch.from_numpy(labels),
-            "rows": torch.tensor([int(row["row"]) for row in rows]),
-        }
-
-
-class _CountingTrainer(Trainer):
-    """The Trainer, with every batch it runs on the meter."""
-
-    priced: Any
-    watch: Watch | None = None
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:  # noqa: ANN401
-        """The Trainer's own, but that rows of like length are shuffled by the run's seed: it always takes 42."""
-        sampler = super()._get_train_sampler(train_dataset)
-        if isinstance(sampler, BatchRebalanceSampler):
-            sampler.seed = EPOCHS_APART * int(self.args.data_seed or 0)
-        return sampler
-
-    def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        b, s = inputs["input_ids"].shape
-        meter.count(flops=self.priced(float(b * s), float(b * s * s)), tokens=b * s)
-        rows = inputs.pop("rows")
-        if self.watch is not None:
-            self.watch.batch(self.state.global_step, rows.cpu().numpy())
-        return super().training_step(model, inputs, num_items_in_batch)
