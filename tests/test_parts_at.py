@@ -14,7 +14,7 @@ import pytest
 from thresher import pipeline
 from thresher.cli.measure import _Nothing, _Share
 from thresher.compute.local import Local, Mapper
-from thresher.core import parcel
+from thresher.core import checksum, parcel
 from thresher.core.away import Away
 from thresher.core.method import Signal
 from thresher.core.pool import Pool
@@ -184,3 +184,17 @@ def test_an_address_that_cannot_be_reached_is_said(tmp_path: Path, tiny_pool: Po
         left(Length(), tiny_pool, tiny_pool, store, Local())
     with pytest.raises(StoreError, match=r"nowhere://x cannot be read"):
         Away("nowhere://x").fetch(tmp_path, "key")
+
+
+@pytest.mark.parametrize("name", ["../../stolen", "/stolen", "a/../../../stolen"])
+def test_a_list_that_names_files_outside_is_refused(name: str, url: str, tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    away = Away(url)
+    away.leave(tmp_path / "model", "model")
+    (listing,) = (tmp_path / "bucket").rglob("model.files.json")
+    (found,) = json.loads(listing.read_text())["files"].values()
+    listing.write_text(json.dumps(checksum.signed({"files": {name: found}})))
+    with pytest.raises(StoreError, match="outside of it"):
+        away.fetch(tmp_path / "deep" / "er" / "model", "model")
+    assert not list(tmp_path.rglob("stolen"))

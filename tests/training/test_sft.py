@@ -146,6 +146,13 @@ def test_an_adapter_opens_and_reads(trained: Path, tiny_pool: Pool, tmp_path: Pa
     assert mean_loss(str(out), tiny_pool) < 0.98 * mean_loss(str(trained), tiny_pool)
 
 
+def test_a_training_of_one_step_is_not_spent_on_its_warm_up(tiny_model: str, tiny_pool: Pool, tmp_path: Path):
+    once = Recipe(steps=1, batch_size=8, micro_batch=8, learning_rate=5e-3, max_tokens=64)
+    assert once.warmup > 0
+    train(tiny_model, [(tiny_pool, once)], seed=1, out=tmp_path / "model")
+    assert mean_loss(str(tmp_path / "model"), tiny_pool) < mean_loss(tiny_model, tiny_pool)
+
+
 def test_rows_without_a_trainable_token_are_no_training(tiny_model: str, tiny_pool: Pool, tmp_path: Path):
     with pytest.raises(PoolError, match="none of the 40 rows has a token to train on"):
         train(tiny_model, [(tiny_pool, Recipe(max_tokens=4))], seed=0, out=tmp_path / "out")

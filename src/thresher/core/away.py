@@ -95,7 +95,7 @@ class Away:
         """What was left under a name, to a path here; whether it was there.
 
         Raises:
-            StoreError: it was damaged since.
+            StoreError: it was damaged since, or names a file outside.
         """
         listing = self._read(f"files/{name}.files.json")
         if listing is None:
@@ -104,6 +104,8 @@ class Away:
         if about is None:
             raise StoreError(f"the list of {name} in {self.url} is damaged: delete it there ({name}.files.json).")
         for file, wanted in about["files"].items():
+            if Path(file).is_absolute() or ".." in Path(file).parts or "/" in str(wanted):
+                raise StoreError(f"the list of {name} in {self.url} names {file!r}, which is outside of it: not read.")
             here = path / file
             if here.is_file() and checksum.of_file(here) == wanted:
                 continue

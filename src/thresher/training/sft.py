@@ -196,7 +196,7 @@ def arguments(recipe: Recipe, n: int, folder: Path, seed: int, device: str, prog
         gradient_accumulation_steps=accumulate,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
-        warmup_steps=math.ceil(recipe.warmup * steps),
+        warmup_steps=min(math.ceil(recipe.warmup * steps), steps - 1),  # the first step of a warm-up is of rate zero
         weight_decay=recipe.weight_decay,
         adam_beta1=recipe.adam_beta1,
         adam_beta2=recipe.adam_beta2,
