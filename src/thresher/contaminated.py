@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from thresher.choosing import fault_of
 from thresher.core.pool import Pool
 from thresher.core.store import write_bytes
 from thresher.data.contamination import Contamination, contamination, said
@@ -28,7 +29,8 @@ def leave(spec: Spec, setting: Setting, out: Path, say: Callable[[str], None]) -
     for task in spec.tasks:
         if task.data not in found:
             found[task.data] = task, contamination(setting.pool, _test_rows(task, setting))
-    chosen = {card.parent.name: _chosen(card.parent) for card in sorted(out.glob("selections/*/card.json"))}
+    folders = [card.parent for card in sorted(out.glob("selections/*/card.json"))]
+    chosen = {one.name: _chosen(one) for one in folders if fault_of(one) is None}  # a damaged one is chosen again
     lines = []
     for task, one in found.values():
         within = {name: one.within(rows) for name, rows in chosen.items()}

@@ -207,6 +207,7 @@ def _write(rows: Iterator[tuple], pool: Pool, note: str, path: Path) -> None:
             with pa.ipc.new_file(out, schema) as writer:
                 for i in range(reader.num_record_batches):
                     writer.write_batch(reader.get_batch(i).replace_schema_metadata(schema.metadata))
+        first.unlink()  # a kill after the last rename leaves nothing
         kept.put(whole, path)
     finally:
         first.unlink(missing_ok=True)

@@ -151,6 +151,7 @@ def _write(stream: Iterator[Chunk], plan: Plan, path: Path, name: str) -> None:
         with pa.OSFile(str(whole), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             for batch in _batches(rows, numbered):
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        rows.unlink()  # a kill after the last rename leaves nothing
         kept.put(whole, path)
     finally:
         rows.unlink(missing_ok=True)
