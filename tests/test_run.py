@@ -120,6 +120,12 @@ def test_a_folder_of_another_run_or_of_anything_is_refused(finished: Path, folde
         run(spec, tmp_path, store=Store(folder / "store"))
 
 
+def test_a_folder_in_which_a_run_was_killed_at_its_first_write_is_its_own(folder: Path, tmp_path: Path):
+    (tmp_path / ".run.json.4711.tmp").write_text("{")
+    spec = Spec.from_dict(values(methods=["zero-shot"]), folder=folder)
+    assert (run(spec, tmp_path, store=Store(folder / "store")) / "results.csv").exists()
+
+
 BAD = {
     "a method": ({"methods": ["randon"]}, UnknownName, "Did you mean 'random'"),
     "a key": ({"method": ["random"]}, RecipeError, "Did you mean 'methods'"),

@@ -108,7 +108,8 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
                 f"{out} is another run's: its {', '.join(differing)} differ. Name another folder with --out."
             )
         return
-    if out.exists() and any(out.iterdir()):
+    begun = f".{path.name}."  # and was killed before it was there
+    if out.exists() and any(not one.name.startswith(begun) for one in out.iterdir()):
         raise StoreError(f"{out} is not empty and not a run. Name another folder with --out.")
     write_bytes(path, json.dumps({**about, "command": command}, indent=1, ensure_ascii=False).encode())
 

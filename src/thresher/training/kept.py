@@ -17,6 +17,7 @@ from thresher.training.trainer import TrainerCallback
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
+LAST = "trainer_state.json"  # of what the Trainer writes of a checkpoint
 SUMS = "thresher-sums.json"  # of a checkpoint's files
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,11 @@ class Summed(TrainerCallback):
 
 
 def latest(folder: Path) -> str | None:
-    """The last whole checkpoint; a damaged one is named and taken away, one without checksums is taken as it is."""
-    written = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]  # written last
+    """The last whole checkpoint; a damaged one is named and taken away.
+
+    One without checksums, of a training that was killed before they were written, is taken if its last file is whole.
+    """
+    written = [path for path in folder.glob("checkpoint-*") if (path / LAST).exists()]
     for path in sorted(written, key=lambda path: int(path.name.split("-")[1]), reverse=True):
         fault = _fault_of(path)
         if fault is None:
@@ -48,9 +52,10 @@ def latest(folder: Path) -> str | None:
 
 
 def _fault_of(folder: Path) -> str | None:
-    if not (folder / SUMS).exists():
-        return None
     try:
+        if not (folder / SUMS).exists():
+            json.loads((folder / LAST).read_text(encoding="utf-8"))
+            return None
         sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
         if not checksum.fits(sums):
             return f"the checksum of {SUMS} is another"
