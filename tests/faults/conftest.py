@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ stage without a line has not been seen to pass.
 """
 _lines: set[tuple[str, str, str, str]] = set()
 _run: set[str] = set()
+_partly: set[str] = set()  # tests of which only some cases are run
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -77,11 +78,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     )
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    _partly.update(f"`{item.path.name}::{item.originalname}`" for item in items if isinstance(item, pytest.Function))
+
+
 def _write(path: Path) -> None:
-    """The lines of this session, and of tests that are no part of it but are still there."""
+    """The lines of this session, and older ones of tests that are still there and not run now, or not in every case."""
     old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    there = {f"`{one}`" for one in known_tests()}
-    kept = {row for row in old if row.endswith("` |") and row.strip("| ").split(" | ")[-1] in there - _run}
+    there = {f"`{one}`" for one in known_tests()} - (_run - _partly)
+    said = {line[:2] for line in _lines}
+    rows = {row: tuple(row.strip("| ").split(" | ")) for row in old if row.endswith("` |")}
+    kept = {row for row, line in rows.items() if line[-1] in there and line[:2] not in said}
     path.write_text(HEAD + "\n".join(sorted(kept | set(map(_row, _lines)))) + "\n", encoding="utf-8")
 
 
