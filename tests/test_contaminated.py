@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def opened(tmp_path: Path, store: Store) -> tuple[Spec, Setting]:
 def chosen(out: Path, name: str, rows: list[int]) -> None:
     folder = out / "selections" / name
     folder.mkdir(parents=True)
-    (folder / "card.json").write_text("{}")
     pq.write_table(pa.table({"row": range(6), "chosen": [i in rows for i in range(6)]}), folder / "scores.parquet")
+    sums = {"scores.parquet": hashlib.sha256((folder / "scores.parquet").read_bytes()).hexdigest()}
+    (folder / "card.json").write_text(json.dumps({"sha256": sums}))
 
 
 def test_it_is_said_and_written_and_shown(tmp_path: Path, opened: tuple[Spec, Setting]):
@@ -57,6 +59,15 @@ def test_it_is_said_and_written_and_shown(tmp_path: Path, opened: tuple[Spec, Se
     (made,) = section(out)
     assert made.blocks[0].text.startswith("Scores on t may be memory")
     assert made.blocks[1].rows[0][-2:] == ["1", "1"]
+
+
+def test_a_damaged_selection_is_passed_over(tmp_path: Path, opened: tuple[Spec, Setting]):
+    out, said = tmp_path / "out", []
+    chosen(out, "dirty", [5, 0])
+    (out / "selections" / "dirty" / "scores.parquet").write_bytes(b"PAR1")
+    contaminated.leave(*opened, out, said.append)
+    assert said[0].endswith("none of those was chosen.")
+    assert json.loads((out / "contamination.json").read_text())["selections"] == 0
 
 
 def test_nothing_is_said_where_nothing_was_taken(tmp_path: Path, opened: tuple[Spec, Setting]):

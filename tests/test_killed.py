@@ -107,7 +107,7 @@ def test_killed_again_and_again_it_leaves_the_same_bytes(world: Path, uninterrup
     store, out = tmp_path / "store", tmp_path / "out"
     shutil.copytree(world / "store" / "models", store / "models")
     for reached in POINTS.values():
-        kill_when(start(world, store, *select(out), pause=0.1), lambda reached=reached: reached(store))
+        kill_when(start(world, store, *select(out), pause=0.4), lambda reached=reached: reached(store))
         assert not out.exists(), "nothing is in --out before it is whole"
         assert list(store.glob("*.part")), "what is unfinished is called .part"
         assert not [p for p in store.glob("loss-*") if p.suffix != ".part"]
