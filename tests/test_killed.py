@@ -18,7 +18,7 @@ ROWS, PART = 120, 10
 PROGRAM = (
     "import sys, time\n"
     "from thresher import pipeline\n"
-    f"pipeline.measure.__kwdefaults__['part_size'] = {PART}\n"
+    f"pipeline._measure.__kwdefaults__['part_size'] = {PART}\n"
     "from thresher.core.store import Store\n"
     "plain = Store.write_part\n"
     "def slow(self, *a):\n"
@@ -107,7 +107,7 @@ def test_killed_again_and_again_it_leaves_the_same_bytes(world: Path, uninterrup
     store, out = tmp_path / "store", tmp_path / "out"
     shutil.copytree(world / "store" / "models", store / "models")
     for reached in POINTS.values():
-        kill_when(start(world, store, *select(out), pause=0.4), lambda reached=reached: reached(store))
+        kill_when(start(world, store, *select(out), pause=0.2), lambda reached=reached: reached(store))
         assert not out.exists(), "nothing is in --out before it is whole"
         assert list(store.glob("*.part")), "what is unfinished is called .part"
         assert not [p for p in store.glob("loss-*") if p.suffix != ".part"]

@@ -70,11 +70,11 @@ def measure(
     """
     near = target_rows([signal], target)
     near.warn()
-    return _measure(signal, pool, near, store, mapper, part_size)
+    return _measure(signal, pool, near, store, mapper, part_size=part_size)
 
 
 def _measure(
-    signal: Signal, pool: Pool, near: TargetRows, store: Store, mapper: Mapper | None, part_size: int | None = None
+    signal: Signal, pool: Pool, near: TargetRows, store: Store, mapper: Mapper | None, *, part_size: int | None = None
 ) -> Measured:
     """As `measure`, near target rows that can all be read."""
     key, inputs, below, part_size = _place(signal, pool, near, store, mapper, part_size)
@@ -155,9 +155,9 @@ def _below(
 ) -> Measured:  # fmt: skip
     """What a signal is computed from, over the pool or over the target."""
     if signal.inner_over == "pool":
-        return _measure(inner, pool, near, store, mapper, part_size)
+        return _measure(inner, pool, near, store, mapper, part_size=part_size)
     assert near.rows is not None, "needs_target says so"
-    return _measure(inner, near.rows, TargetRows(None), store, None, part_size)
+    return _measure(inner, near.rows, TargetRows(None), store, None, part_size=part_size)
 
 
 def zlib_hex(pool: Pool) -> str:

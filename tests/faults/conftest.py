@@ -121,7 +121,8 @@ def world(tmp_path: Path, rows: list[dict[str, str]], model: str, monkeypatch: p
     """A folder with a pool, a target, recipes, a task; parts have ten rows, and the model is a trained one."""
     from thresher import pipeline
 
-    monkeypatch.setitem(inspect.unwrap(pipeline.measure).__kwdefaults__, "part_size", 10)
+    for function in (pipeline.measure, pipeline._measure):
+        monkeypatch.setitem(inspect.unwrap(function).__kwdefaults__, "part_size", 10)
     (tmp_path / "pool.jsonl").write_text(jsonl(rows[:ROWS]))
     (tmp_path / "target.jsonl").write_text(jsonl(rows[ROWS:]))
     (tmp_path / "recipe.yaml").write_text("{steps: 6, batch_size: 4, micro_batch: 4, max_tokens: 64, save_every: 2}\n")
