@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from thresher.errors import PoolError
 from thresher.models import load
 from thresher.models.loss import answer_loss
 from thresher.training import collated
+from thresher.training.origin import DONE
 from thresher.training.recipe import Lora, Recipe, total_flops
 from thresher.training.sft import train
 
@@ -203,3 +205,30 @@ def test_the_seed_decides_the_order_of_rows_also_where_rows_of_like_length_go_to
         hashes.append(load.weights_hash(str(out)))
     assert hashes[0] != hashes[1], "the seed changes nothing"
     assert hashes[0] == hashes[2], "one seed, one order"
+
+
+def test_rows_with_nothing_to_train_on_are_said_and_counted(
+    tiny_model: str, tiny_pool: Pool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """A question that fills the window leaves its answer out."""
+    long = [{"role": "user", "content": "count " * 90}, {"role": "assistant", "content": "done"}]
+    rows = Pool.from_messages([*list(tiny_pool.messages())[:6], long, long], name="mixed")
+    train(tiny_model, [(rows, Recipe(max_tokens=64))], seed=0, out=tmp_path / "mixed")
+    assert "mixed: 2 of 8 rows have no token to train on within 64 tokens" in caplog.text
+    about = json.loads((tmp_path / "mixed" / DONE).read_text())
+    assert (about["left_out"], about["cut"]) == ([2], [0])
+    short = rows.slice(0, 6)
+    train(tiny_model, [(short, Recipe(max_tokens=64))], seed=0, out=tmp_path / "short")
+    mine, theirs = weights(tmp_path / "mixed"), weights(tmp_path / "short")
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_rows_cut_to_the_window_are_counted(tiny_model: str, tiny_pool: Pool, tmp_path: Path):
+    lengths = load.encoded(tiny_model, tiny_pool, 1024).lengths()
+    window = int(np.median(lengths))
+    train(tiny_model, [(tiny_pool, Recipe(max_tokens=window))], seed=0, out=tmp_path / "out")
+    about = json.loads((tmp_path / "out" / DONE).read_text())
+    answered = load.encoded(tiny_model, tiny_pool, window).answer_tokens() > 0
+    assert about["left_out"] == [int((~answered).sum())]
+    assert about["cut"] == [int(((lengths > window) & answered).sum())]
+    assert about["cut"][0] > 0

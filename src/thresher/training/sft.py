@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -35,6 +36,8 @@ from thresher.training.origin import DONE
 from thresher.training.recipe import Recipe, cut_into_steps, step_flops, total_flops
 from thresher.training.trainer import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
+log = logging.getLogger(__name__)
+
 
 def train(
     model: str,
@@ -63,7 +66,9 @@ def train(
         origin: what `training.origin` says of the model and the rows, kept in the folder that is left.
 
     Returns:
-        What was done, batches counted with their padding.
+        What was done, batches counted with their padding. Rows without a token to train on inside the recipe's window
+        are left out, with a warning. `left_out` in the folder has their number in each stage, `cut` the number of rows
+        that were cut to the window.
 
     Raises:
         PoolError: a stage without a trainable token.
@@ -105,6 +110,8 @@ def _train(
             "device": str(processes.device),
             "attention": network.config._attn_implementation,
             "processes": processes.num_processes,
+            "left_out": [len(pool) - len(rows) for rows, (pool, _) in zip(encoded, stages, strict=True)],
+            "cut": [int((rows.cut > 0).sum()) for rows in encoded],
             "receipt": receipt.to_dict(),
             **(origin or {}),
         }
@@ -144,6 +151,11 @@ def _trainable(pool: Pool | Encoded, recipe: Recipe, tokenizer: Any) -> Encoded:
         raise PoolError(
             f"{pool.name}: none of the {len(pool)} rows has a token to train on in {recipe.max_tokens} tokens."
         )
+    if len(rows) < len(pool):
+        log.warning(
+            "%s: %d of %d rows have no token to train on within %d tokens (the recipe's max_tokens) and are left out",
+            pool.name, len(pool) - len(rows), len(pool), recipe.max_tokens,
+        )  # fmt: skip
     return rows
 
 
