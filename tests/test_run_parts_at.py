@@ -20,6 +20,7 @@ from thresher.core.pool import Pool
 from thresher.core.store import Store
 from thresher.errors import StoreError
 from thresher.models import load
+from thresher.race import race
 from thresher.run import run
 from thresher.spec import Spec
 
@@ -165,6 +166,21 @@ def test_a_model_that_is_kept_comes_back_and_is_named_by_the_run(tmp_path: Path,
         assert b"/thresher-" not in path.read_bytes(), f"{path.name} names a folder of the machine that is gone"
     told = json.loads((model / "thresher-training.json").read_text())
     assert told["data"][0][0]["file"] == str(out / "selections" / "random-12_rows-0" / "selected.jsonl")
+
+
+@pytest.mark.slow
+def test_a_race_over_an_address_ends_as_one_without(tmp_path: Path, url: str):
+    """Rounds decide from what comes back, so the same arms go on."""
+    more = {"methods": ["random", "longest", "bm25"], "budgets": ["4 rows", "12 rows"], "seeds": [0, 1]}
+    here, there = tmp_path / "here", tmp_path / "there"
+    raced = race(on(here, **more), here / "out", store=Store(here / "store"), budget="1e12 flops")
+    cluster = Elsewhere(there)
+    away = Store(there / "store", Away(url))
+    race(on(there, **more), there / "out", store=away, budget="1e12 flops", mapper=cluster)
+    assert left(there / "out") == left(raced)
+    course, same = (json.loads((machine / "out" / "race.json").read_text()) for machine in (here, there))
+    assert _unclocked(course) == _unclocked(same)
+    assert sorted(cluster.jobs) == sorted(path.name for path in raced.glob("trained/*")), "each once, elsewhere"
 
 
 def test_what_is_not_at_the_address_any_more_is_said(tmp_path: Path, url: str):
