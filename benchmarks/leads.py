@@ -44,8 +44,7 @@ def main() -> None:
     parser.add_argument("--by-task", action="store_true")
     parser.add_argument("--budget", help="with --by-task: the lines of this one")
     told = parser.parse_args()
-    with told.table.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["metric"] == "loss"]
+    lines = losses(told.table)
     if told.by_task:
         by_task(lines, told.against, told.budget)
         return
@@ -56,8 +55,8 @@ def main() -> None:
 
 def by_task(lines: list[dict[str, str]], against: str, budget: str) -> None:
     """A row a method, a column a task."""
-    tasks = list(dict.fromkeys(line["task"] for line in lines))
-    of = {task: read([line for line in lines if line["task"] == task]) for task in tasks}
+    of = each_task(lines)
+    tasks = list(of)
     found = {task: leads(arms, against) for task, arms in of.items()}
     untrained = {task: min(float(o["score"]) for o in lines if o["task"] == task and not o["seed"]) for task in tasks}
     print(f"| method, {budget} | {' | '.join(f'{task}: loss, lead, p' for task in tasks)} |")
@@ -75,14 +74,26 @@ def _cell(one: Lead) -> str:
     return f"**{text}**" if one.together < 0.05 else text
 
 
+def losses(table: Path) -> list[dict[str, str]]:
+    """Its lines that are a loss."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return [line for line in csv.DictReader(file) if line["metric"] == "loss"]
+
+
+def each_task(lines: list[dict[str, str]]) -> dict[str, Arms]:
+    """{task: arms}"""
+    tasks = dict.fromkeys(line["task"] for line in lines)
+    return {task: read([line for line in lines if line["task"] == task]) for task in tasks}
+
+
 def read(lines: list[dict[str, str]]) -> Arms:
     """Mean loss over tasks of every arm and seed."""
-    losses: dict[tuple[str, str], dict[int, list[float]]] = {}
+    found: dict[tuple[str, str], dict[int, list[float]]] = {}
     for line in lines:
         if line["seed"]:
-            arm = losses.setdefault((line["method"], line["budget"]), {})
+            arm = found.setdefault((line["method"], line["budget"]), {})
             arm.setdefault(int(line["seed"]), []).append(float(line["score"]))
-    return {arm: {seed: statistics.fmean(of) for seed, of in seeds.items()} for arm, seeds in losses.items()}
+    return {arm: {seed: statistics.fmean(of) for seed, of in seeds.items()} for arm, seeds in found.items()}
 
 
 def leads(arms: Arms, against: str) -> dict[tuple[str, str], Lead]:
