@@ -56,6 +56,7 @@ TOP = {
     "requested",
     "contaminated",
     "paired",
+    "unscored",
     "pricing",
     "inspecting",
     "reasons",

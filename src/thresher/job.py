@@ -13,6 +13,7 @@ from thresher.core import checksum, events
 from thresher.core.away import Away
 from thresher.core.cost import Receipt
 from thresher.core.store import write_bytes
+from thresher.errors import NonFinite
 from thresher.evaluation.task import Task
 from thresher.models import load
 from thresher.scoring import score
@@ -20,7 +21,7 @@ from thresher.setting import joined
 from thresher.stages import Stage
 from thresher.training.origin import origin
 
-RESULT = "result.json"
+RESULT, NO_SCORE = "result.json", "no_score"  # the file, and what stands in it where the model has none
 log = logging.getLogger(__name__)
 
 
@@ -75,16 +76,24 @@ class Job:
 
 
 def work(job: Job) -> list[dict[str, Any]]:
-    """Results of one job, a line a task; a finished job is not done again."""
+    """Results of one job, a line a task; none where its training diverged. A finished job is not done again."""
     found = job.done()
-    if found is None:
-        events.emit("job started", job=job.name)
-        found = _work(job)
-        events.emit("job ended", job=job.name, results=found)
-    return found
+    if found is not None:
+        return found
+    events.emit("job started", job=job.name)
+    try:
+        whole = _work(job)
+    except NonFinite as error:
+        whole = {"results": [], "receipts": [], NO_SCORE: str(error)}
+    write_bytes(job.folder / RESULT, json.dumps(checksum.signed(whole), ensure_ascii=False).encode())
+    if not job.keep_model:
+        load.close_models()
+        shutil.rmtree(job.folder / "model", ignore_errors=True)
+    events.emit("job ended", job=job.name, results=whole["results"])
+    return whole["results"]
 
 
-def _work(job: Job) -> list[dict[str, Any]]:
+def _work(job: Job) -> dict[str, Any]:
     model, trained = job.model, Receipt(stage="training")
     if job.stages:
         from thresher.training.sft import train  # loads the Trainer
@@ -115,9 +124,4 @@ def _work(job: Job) -> list[dict[str, Any]]:
             "notes": list(outcome.notes),
             "scores": [{**one.in_words(), "values": one.values.tolist()} for one in outcome.all()],
         })  # fmt: skip
-    whole = checksum.signed({"results": results, "receipts": receipts})
-    write_bytes(job.folder / RESULT, json.dumps(whole, ensure_ascii=False).encode())
-    if not job.keep_model:
-        load.close_models()
-        shutil.rmtree(job.folder / "model", ignore_errors=True)
-    return results
+    return {"results": results, "receipts": receipts}

@@ -29,6 +29,7 @@ from thresher.run import LOCK, claim, leave
 from thresher.run import finish as finish_jobs
 from thresher.setting import Setting
 from thresher.spec import Spec
+from thresher.unscored import refuse, unscored
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def race(
         RecipeError: arms that cannot be raced, or fewer than two.
         BudgetError: no budget for the whole race, or one below the first round's price.
         StoreError: `out` belongs to another run.
+        NonFinite: a training diverged, so nobody can say who goes on.
     """
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     check_run(spec, setting)
@@ -132,6 +134,7 @@ class _Field:
             jobs.append(job)
             owners.append(cell)
         lines = finish_jobs(jobs, self.lineup.spec, self.say, self.mapper)
+        refuse(unscored(self.out), self.out)
         self.lines += lines
         return [
             self._outcome(cell, [line for line in lines if line["job"] == job.name])

@@ -28,6 +28,7 @@ from thresher.planning import results as tables
 from thresher.planning.frontier import frontier
 from thresher.setting import Setting
 from thresher.spec import Spec
+from thresher.unscored import refuse, unscored
 
 LOCK = ".lock"
 JOBS_PER_PROCESS = 4  # kept memory fragments: 7 GB after six trainings of a 135M model, 4 GB after one
@@ -49,14 +50,18 @@ def run(
     Raises:
         StoreError: `out` belongs to another run.
         BudgetError: a budget that a method cannot keep.
+        NonFinite: a training diverged; the other models are trained, scored and compared before that is said.
     """
     setting = Setting.open(spec.sources, store=store, recipe=spec.recipe)
     claim(out, spec, setting, command)
     with alone(out / LOCK), events.kept_in(out, "run"):
         jobs = jobs_of(spec, setting, out, say, mapper)
         contaminated.leave(spec, setting, out, say)
-        leave(finish(jobs, spec, say, mapper), out)
-        paired.leave(out)
+        lines = finish(jobs, spec, say, mapper)
+        if lines:
+            leave(lines, out)
+            paired.leave(out)
+        refuse(unscored(out), out)
     return out
 
 
@@ -69,7 +74,7 @@ def finish(jobs: list[Job], spec: Spec, say: Say, mapper: Mapper | None = None) 
     for number, (job, lines) in enumerate(_results(jobs, spec, mapper), start=1):
         rows += [{**line, "protocol": protocol} for protocol in job.protocols for line in lines]
         shown = ", ".join(f"{line['task']} {line['metric']} {line['score']:.4f}" for line in lines)
-        say(f"{number}/{len(jobs)} {job.name}: {shown}")
+        say(f"{number}/{len(jobs)} {job.name}: {shown or 'no score, its training diverged'}")
     order = {job.name: place for place, job in enumerate(jobs)}
     return sorted(rows, key=lambda line: order[line["job"]])  # stable
 

@@ -23,6 +23,7 @@ from thresher.compute import flops, meter
 from thresher.core.cost import Receipt
 from thresher.errors import TaskError
 from thresher.evaluation.outcome import Outcome
+from thresher.models.finite import check_logits
 from thresher.models.load import Opened
 from thresher.models.quiet import quiet
 
@@ -47,6 +48,7 @@ def run(
 
     Raises:
         TaskError: the harness is not installed, has no such task, or cannot read its rows.
+        NonFinite: the model predicts NaN.
     """
     lm_eval = _library()
     if folder is not None and not folder.is_dir():
@@ -149,7 +151,7 @@ def _errors_only(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _metered(opened: Opened) -> Iterator[None]:
-    """Every forward pass of the model on the meter, whoever asks for it."""
+    """Every forward pass of the model on the meter, and its predictions looked at, whoever asks for it."""
 
     def count(_: Any, args: tuple, kwargs: dict) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
@@ -161,8 +163,12 @@ def _metered(opened: Opened) -> Iterator[None]:
         read = b if kwargs.get("logits_to_keep") else b * s
         meter.count(flops=flops.forward(opened.architecture, b * s, b * s * seen, read), tokens=b * s)
 
-    hook = opened.model.register_forward_pre_hook(count, with_kwargs=True)
+    def look(_: Any, __: tuple, found: Any) -> None:
+        check_logits(found.logits[:, -1])
+
+    hooks = opened.model.register_forward_pre_hook(count, with_kwargs=True), opened.model.register_forward_hook(look)
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

@@ -17,6 +17,7 @@ from thresher.errors import TaskError
 from thresher.evaluation import corpus, prompts
 from thresher.evaluation.outcome import Outcome, mean_of, together
 from thresher.evaluation.task import Task
+from thresher.models.finite import check_losses
 from thresher.models.load import Opened
 from thresher.models.loss import negative_log_likelihood, row_statistics
 
@@ -26,6 +27,7 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
 
     Raises:
         TaskError: a row without an answer token in the window.
+        NonFinite: the model predicts no numbers.
     """
     rows, notes = encoded(opened, task, target)
     sums, counts = row_statistics(opened, rows, negative_log_likelihood)  # (n,), (n,)
@@ -35,6 +37,7 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
             f"task {task.task}: {empty.size} rows have no answer within {prompts.window_of(task, opened)} tokens, "
             f"first {target.take(empty[:3]).ids()}. Raise max_tokens, or leave these rows out."
         )
+    check_losses(task.task, target.ids(), sums)
     outcomes = []
     for metric in task.named:
         if metric == "loss":

@@ -17,6 +17,7 @@ from thresher.errors import TaskError
 from thresher.evaluation import answers, prompts
 from thresher.evaluation.outcome import Outcome, mean_of, together
 from thresher.evaluation.task import Task
+from thresher.models.finite import check_losses
 from thresher.models.load import Opened
 from thresher.models.loss import negative_log_likelihood, row_statistics
 
@@ -28,6 +29,7 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
 
     Raises:
         TaskError: a row without choices, or whose answer is none of them.
+        NonFinite: the model predicts no numbers.
     """
     choices = _choices(task, target)
     right = _right(task, target, choices)
@@ -39,6 +41,7 @@ def score(opened: Opened, task: Task, target: Pool) -> Outcome:
     if not rows.answer_tokens().all():
         raise TaskError(f"task {task.task}: a choice has no token that can be predicted. Is one empty?")
     likelihood, tokens = _likelihoods(opened, rows, owner)
+    check_losses(task.task, target.take(owner).ids(), likelihood)
     length = {"accuracy": np.ones(len(texts)), "accuracy_token": tokens,
               "accuracy_character": np.array([max(1, len(text)) for text in texts], np.float64)}  # fmt: skip
     starts = np.concatenate([[0], np.cumsum([len(c) for c in choices])])

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from thresher.compute import flops, meter
 from thresher.models.batching import PADDING, batches
+from thresher.models.finite import check_logits
 from thresher.models.load import Opened
 
 TOKEN_BUDGET = 8192  # tokens of prompts and answers a batch keeps in its cache
@@ -61,7 +62,10 @@ def answers(
 
     Prompts of about one length run together, filled up on the left and masked; a row that has ended leaves
     its batch. An answer ends at the end token, a stop string, or after `max_new_tokens`.
-    """
+
+    Raises:
+        NonFinite: the model predicts NaN.
+    """  # noqa: DOC502
     found: list[Answer] = [Answer("", "length", 0)] * len(prompts)
     new = decoding.max_new_tokens
     lengths = np.array([len(prompt) + new for prompt in prompts], np.int64)
@@ -124,6 +128,7 @@ class _Batch:
             input_ids=self.ids, attention_mask=self.mask, position_ids=self.place, past_key_values=self.cache,
             use_cache=True, logits_to_keep=1,
         ).logits[:, -1]  # (b, V)  # fmt: skip
+        check_logits(logits)
         seen = self.mask.shape[1]
         meter.count(flops=flops.forward(self.opened.architecture, b * s, b * s * seen, b), tokens=b * s)
         if self.decoding.temperature <= 0:

@@ -22,9 +22,10 @@ from thresher.report.shift import shift
 from thresher.report.spending import spending
 from thresher.report.theory import theory
 from thresher.report.transport import transport
+from thresher.report.unscored import unscored
 
 SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (
-    contamination, foreseen, race, spending, paired, payoff, shift, clusters, theory, transport,
+    unscored, contamination, foreseen, race, spending, paired, payoff, shift, clusters, theory, transport,
 )  # fmt: skip
 
 

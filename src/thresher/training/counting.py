@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from thresher.compute import meter
 from thresher.errors import ModelError
 from thresher.models import halving
+from thresher.training.finite import Finite
 from thresher.training.in_flight import Watch
 from thresher.training.trainer import BatchRebalanceSampler, Trainer
 
@@ -30,6 +31,7 @@ class CountingTrainer(Trainer):
     """
 
     priced: Callable[[float, float], float]
+    finite: Finite
     watch: Watch | None = None
     _step, _done = -1, ()  # of the optimiser step under way: its number, its micro-batches so far
 
@@ -47,6 +49,7 @@ class CountingTrainer(Trainer):
 
         Raises:
             ModelError: memory runs out for a half of it, too, or it is a single row.
+            NonFinite: the training diverged.
         """
         if self._step != self.state.global_step:
             self._step, self._done = self.state.global_step, ()
@@ -85,6 +88,7 @@ class CountingTrainer(Trainer):
     ) -> torch.Tensor:
         read = {name: value for name, value in inputs.items() if name != "rows"}
         loss = super().training_step(model, read, num_items_in_batch)
+        self.finite.loss(loss, self.state.global_step)
         b, s = inputs["input_ids"].shape
         meter.count(flops=self.priced(float(b * s), float(b * s * s)), tokens=b * s)
         if self.watch is not None and not again:

@@ -23,13 +23,14 @@ from thresher.core.cost import Receipt
 from thresher.core.disk import alone, beside, writing
 from thresher.core.pool import Pool
 from thresher.data.chat import Encoded, encode
-from thresher.errors import PoolError
+from thresher.errors import NonFinite, PoolError
 from thresher.models import load
 from thresher.models.fresh import fresh_model
 from thresher.models.quiet import quiet
-from thresher.training import tracking
+from thresher.training import begun, tracking
 from thresher.training.collated import Collator, Rows
 from thresher.training.counting import CountingTrainer
+from thresher.training.finite import Finite
 from thresher.training.in_flight import Watch
 from thresher.training.kept import Summed, finished, latest
 from thresher.training.origin import DONE
@@ -73,11 +74,14 @@ def train(
     Raises:
         PoolError: a stage without a trainable token.
         RecipeError: a tracker that is not there.
+        StoreError: `out` is the training, finished or not, of other rows, or of another recipe, seed or model.
+        NonFinite: it diverged.
     """
     for _, recipe in stages:
         tracking.trackers(recipe.report_to)  # before anything is done
     first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate
     with alone(beside(out)) if first else nullcontext():
+        begun.check(out, part_of(out), begun.what(model, stages, seed))
         return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch, origin)
 
 
@@ -89,24 +93,28 @@ def _train(
     tokenizer = load.open_tokenizer(model)
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
     estimate = sum(total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True))
-    part = out.with_name(out.name + ".part")
+    part, wanted = part_of(out), begun.what(model, stages, seed)
     with (
         meter.block("training", estimated_flops=estimate, kind="train") as block,
         writing(part),
         tracking.beside(out),
     ):
+        begun.leave(part, wanted)
         network = fresh_model(model)
-        for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
-            network = _stage(
-                network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks, watch
-            )
+        try:
+            for number, (rows, (_, recipe)) in enumerate(zip(encoded, stages, strict=True), start=1):
+                network = _stage(
+                    network, rows, recipe, arch, part / f"stage-{number}", seed, device, progress, callbacks, watch
+                )
+        except NonFinite:
+            shutil.rmtree(part, ignore_errors=True)  # its checkpoints are no good to go on from
+            raise
     receipt = _of_all_processes(block.receipt())
     processes = PartialState()
     if processes.is_main_process:
         about = {
             "model": model,
-            "seed": seed,
-            "recipes": [recipe.to_dict() for _, recipe in stages],
+            **wanted,
             "device": str(processes.device),
             "attention": network.config._attn_implementation,
             "processes": processes.num_processes,
@@ -119,6 +127,11 @@ def _train(
             _leave(network, tokenizer, about, part, out)
     processes.wait_for_everyone()
     return receipt
+
+
+def part_of(out: Path) -> Path:
+    """Where a training is until it has ended."""
+    return out.with_name(out.name + ".part")
 
 
 def _of_all_processes(own: Receipt) -> Receipt:
@@ -135,6 +148,7 @@ def _leave(network: Any, tokenizer: Any, about: dict[str, Any], part: Path, out:
         tokenizer.save_pretrained(part)
     for folder in part.glob("stage-*"):
         shutil.rmtree(folder)
+    (part / begun.BEGUN).unlink(missing_ok=True)
     (part / DONE).write_text(json.dumps(about, indent=1))
     shutil.rmtree(out, ignore_errors=True)
     part.rename(out)
@@ -174,10 +188,11 @@ def _stage(
         callbacks=[*callbacks, Summed()],
         compute_loss_func=watch.loss if watch is not None else None,
     )
-    trainer.watch = watch
+    trainer.watch, trainer.finite = watch, Finite(recipe, bfloat16=trainer.args.bf16)
     trainer.remove_callback(PrinterCallback)  # stdout is for results
     trainer.priced = lambda tokens, square: step_flops(recipe, arch, tokens, square)
     trainer.train(resume_from_checkpoint=latest(folder))
+    trainer.finite.end(trainer.model, trainer.state.global_step)
     return trainer.accelerator.unwrap_model(trainer.model)
 
 
