@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,10 @@ class _Count(TrainerCallback):
 def test_it_ends_soon_with_a_way_out_and_leaves_nothing(
     lora: Lora | None, tiny_model: str, tiny_pool: Pool, tmp_path: Path
 ):
-    recipe = Recipe(learning_rate=1e30, micro_batch=2, batch_size=2, epochs=10.0, max_tokens=64, lora=lora, save_every=1)
+    steep = Recipe(learning_rate=1e30, micro_batch=2, batch_size=2, epochs=10.0, max_tokens=64, save_every=1)
     seen, out = _Count(), tmp_path / "out"
     with pytest.raises(NonFinite, match=r"diverged: after \d+ steps .* \(learning_rate 1e\+30\) lower learning_rate"):
-        train(tiny_model, [(tiny_pool, recipe)], seed=0, out=out, callbacks=[seen])
+        train(tiny_model, [(tiny_pool, replace(steep, lora=lora))], seed=0, out=out, callbacks=[seen])
     assert seen.steps <= EVERY, "200 steps were asked for"
     assert not out.exists()
     assert not part_of(out).exists()
