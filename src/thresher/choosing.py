@@ -34,6 +34,9 @@ from thresher.setting import Setting
 if TYPE_CHECKING:
     from thresher.domains import Closest
 
+OWN = {  # what commands leave in a selection's folder
+    "card.json", "scores.parquet", "nearest.json", "report.html", "selected.jsonl", "dataset_info.json", "axolotl.yaml",
+}  # fmt: skip
 NOT_CHOSEN = {
     "none": "trains on nothing, so there is nothing to choose. Evaluate the model as it is.",
     "labelled": "trains on the target's labelled rows alone, so there is nothing to choose. Use `thresher train`.",
@@ -178,16 +181,35 @@ def _with_domains(selection: Selection, closest: Closest, budget: Budget, spent:
     )  # fmt: skip
 
 
+def check_out(out: Path) -> None:
+    """Nothing, where a selection can be left there: an earlier one is replaced.
+
+    Raises:
+        StoreError: `out` holds something that is not a selection, or not of it.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise StoreError(f"{out} is a file. Name a folder with --out.")
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    if names and "card.json" not in names:
+        raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
+    if others := sorted(names - OWN):
+        raise StoreError(
+            f"{out} holds {', '.join(others[:3])} beside a selection, which would be lost with it. Move "
+            f"{'it' if len(others) == 1 else 'them'}, or name another folder with --out."
+        )
+
+
 def write(choice: Choice, out: Path, *, command: str = "") -> dict[str, Any]:
     """Leave the selection's folder, whole or not at all; returns its card.
 
     Raises:
-        StoreError: `out` holds something that is not a selection of ours.
-    """
+        StoreError: as `check_out`.
+    """  # noqa: DOC502
     part = out.with_name(out.name + ".part")
     with alone(beside(out)), writing(part):
-        if out.exists() and any(out.iterdir()) and not (out / "card.json").exists():
-            raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
+        check_out(out)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write_selected(choice.setting.pool, choice.selection.subset, part)

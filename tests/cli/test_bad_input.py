@@ -371,3 +371,23 @@ def test_json_is_one_document_on_stdout(
     said = thresher(*[put.get(argument, argument) for argument in arguments], "--json")
     assert said.code == 0, said.err
     assert isinstance(json.loads(said.out), (dict, list))
+
+
+def test_what_is_not_of_a_selection_is_not_lost_with_it(thresher: Command, tmp_path: Path, out: Path):
+    pool = write_jsonl(tmp_path / "pool.jsonl", GOOD)
+    asked = ("select", "random", pool, "--budget", "5 rows", "--out", out)
+    assert thresher(*asked).code == 0
+    assert thresher(*asked).code == 0, "an earlier selection is replaced"
+    (out / "model").mkdir()
+    (out / "model" / "weights").write_text("mine")
+    refused(thresher(*asked), "model", "would be lost", "--out")
+    assert (out / "model" / "weights").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_left_is_said_before_rows_are_measured(
+    thresher: Command, tmp_path: Path, out: Path
+):
+    pool = write_jsonl(tmp_path / "pool.jsonl", GOOD)
+    out.write_text("a file")
+    refused(thresher("select", "longest", pool, "--budget", "5 rows", "--out", out), "is a file", "--out")
+    assert out.read_text() == "a file"

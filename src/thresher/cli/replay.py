@@ -36,6 +36,7 @@ def command(
     from thresher.setting import Setting
 
     old = requested.read(card)
+    choosing.check_out(out)
     if old.thresher != __version__ and not other_version:
         raise StoreError(
             f"{card} is from thresher {old.thresher}, this is {__version__}: values may differ. Install that "

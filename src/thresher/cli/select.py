@@ -50,6 +50,7 @@ def command(
     from thresher.setting import Setting, Sources
 
     methods.get(method)
+    choosing.check_out(out)  # before an hour of measuring
     sources = Sources(
         pool=pool, target=targets, model=model, scorer=scorer, encoder=encoder, format=format_, group=group,
         only=only, pack=pack, pack_at=pack_at, skip_bad=skip_bad, keep_target_rows=keep_target_rows,
