@@ -120,6 +120,19 @@ def test_a_folder_of_another_run_or_of_anything_is_refused(finished: Path, folde
         run(spec, tmp_path, store=Store(folder / "store"))
 
 
+def test_test_rows_that_changed_are_another_run(folder: Path, tmp_path: Path):
+    """Else old scores would stand beside new ones, of other rows."""
+    for name in ("pool.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    spec = Spec.from_dict(values(methods=["zero-shot"]), folder=tmp_path)
+    out = run(spec, tmp_path / "out", store=Store(tmp_path / "store"))
+    before = lines_of(out)
+    (tmp_path / "test.jsonl").write_text(rows(6, start=300))
+    with pytest.raises(StoreError, match=r"its files differ \(.*test.jsonl changed\)"):
+        run(spec, out, store=Store(tmp_path / "store"))
+    assert lines_of(out) == before
+
+
 def test_a_folder_in_which_a_run_was_killed_at_its_first_write_is_its_own(folder: Path, tmp_path: Path):
     (tmp_path / ".run.json.4711.tmp").write_text("{")
     spec = Spec.from_dict(values(methods=["zero-shot"]), folder=folder)

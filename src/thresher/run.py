@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,6 +23,7 @@ from thresher.errors import StoreError, ThresherError
 from thresher.job import Job, work
 from thresher.jobs import Say, jobs_of
 from thresher.models import load
+from thresher.models.folder import file_hash
 from thresher.placed import placed
 from thresher.planning import results as tables
 from thresher.planning.frontier import frontier
@@ -102,6 +103,7 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
         if setting.target is None
         else {"name": setting.target.name, "fingerprint": setting.target.fingerprint},
         "model": {"name": spec.sources.model, "sha256": load.weights_hash(model)},
+        "files": _files(spec),
         **more,
     }
     path = out / "run.json"
@@ -110,13 +112,28 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
         differing = [key for key in {**about, "race": None} if old.get(key) != about.get(key)]
         if differing:
             raise StoreError(
-                f"{out} is another run's: its {', '.join(differing)} differ. Name another folder with --out."
+                f"{out} is another run's: its {', '.join(differing)} differ{_which(old, about)}. Name another folder with "
+                "--out."
             )
         return
     begun = f".{path.name}."  # and was killed before it was there
     if out.exists() and any(not one.name.startswith(begun) for one in out.iterdir()):
         raise StoreError(f"{out} is not empty and not a run. Name another folder with --out.")
     write_bytes(path, json.dumps({**about, "command": command}, indent=1, ensure_ascii=False).encode())
+
+
+def _files(spec: Spec) -> dict[str, str]:
+    """Hashes of the files that models are tested on, shown examples from, and trained on after what is chosen."""
+    named = [path for task in spec.tasks for path in (task.data, task.shots_from) if path is not None]
+    named += spec.second.rows if spec.second is not None else ()
+    return {path: file_hash(Path(path).expanduser()) for path in named if Path(path).expanduser().is_file()}
+
+
+def _which(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Files of one name and other content."""
+    before, now = old.get("files", {}), new["files"]
+    changed = [path for path in now if path in before and before[path] != now[path]]
+    return f" ({', '.join(changed)} changed)" if changed else ""
 
 
 def _told(path: Path) -> dict[str, Any]:
