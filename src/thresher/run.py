@@ -112,8 +112,8 @@ def claim(out: Path, spec: Spec, setting: Setting, command: str, **more: object)
         differing = [key for key in {**about, "race": None} if old.get(key) != about.get(key)]
         if differing:
             raise StoreError(
-                f"{out} is another run's: its {', '.join(differing)} differ{_which(old, about)}. Name another folder with "
-                "--out."
+                f"{out} is another run's: its {', '.join(differing)} differ{_which(old, about)}. Name another folder "
+                "with --out."
             )
         return
     begun = f".{path.name}."  # and was killed before it was there
