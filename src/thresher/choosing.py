@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 OWN = {  # what commands leave in a selection's folder
     "card.json", "scores.parquet", "nearest.json", "report.html", "selected.jsonl", "dataset_info.json", "axolotl.yaml",
+    "diagnostics",
 }  # fmt: skip
 NOT_CHOSEN = {
     "none": "trains on nothing, so there is nothing to choose. Evaluate the model as it is.",

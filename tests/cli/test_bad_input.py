@@ -377,6 +377,8 @@ def test_what_is_not_of_a_selection_is_not_lost_with_it(thresher: Command, tmp_p
     pool = write_jsonl(tmp_path / "pool.jsonl", GOOD)
     asked = ("select", "random", pool, "--budget", "5 rows", "--out", out)
     assert thresher(*asked).code == 0
+    for name in ("report.html", "diagnostics"):  # of report and inspect
+        (out / name).mkdir()
     assert thresher(*asked).code == 0, "an earlier selection is replaced"
     (out / "model").mkdir()
     (out / "model" / "weights").write_text("mine")
