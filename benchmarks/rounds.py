@@ -1,6 +1,6 @@
 """The same experiment on several machines: each arm's lead at every budget in every round, and which came again.
 
-    python benchmarks/rounds.py docs/results/standing_amx.csv docs/results/standing.csv
+    python benchmarks/rounds.py docs/results/standing.csv docs/results/standing_epyc.csv
 
 A row of a Markdown table for each arm and task of two rounds or more, over random rows of as many tokens (--against).
 `all` marks a lead of one sign in every round and budget; `to` is the largest difference of two rounds at one budget.
