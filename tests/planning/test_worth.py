@@ -91,3 +91,15 @@ def test_over_several_tasks_one_seed_each_is_undecided_for_want_of_seeds():
     found = over((RANDOM, good), (RANDOM, good), seeds=1)
     assert found.startswith("Was it worth it? Undecided on all 2 measures: without repeated seeds nobody knows")
     assert "random run" not in found
+
+
+@pytest.mark.parametrize(("error", "told"), [(None, False), (4.9, False), (5.1, True)])
+def test_a_lead_within_one_standard_error_over_test_rows_is_said_to_be_that(error: float | None, told: bool):
+    """Seeds can agree on five points that other test rows would not show."""
+    runs = [
+        replace(run(method, score + seed, 1e15, seed, 0.1), score_se=error)
+        for method, score in (("random", 50.0), ("good", 55.0)) for seed in range(3)
+    ]  # fmt: skip
+    verdict = frontier(Results(tuple(runs)))["panels"][0]["verdict"]
+    assert verdict["worth"]
+    assert ("That counts seeds, not test rows: one standard error" in verdict["sentence"]) == told

@@ -52,7 +52,12 @@ def show(found: dict[str, Any]) -> None:
         _break_even(panel)
     leads = [arm["against_random"] or {} for panel in found["panels"] for arm in panel["arms"]]
     if any(lead.get("p_holm") is not None for lead in leads):
-        out.print(Text("Intervals against random are each comparison's own; p is Holm's, for all of a table together."))
+        out.print(
+            Text(
+                "Intervals against random are each comparison's own, over seeds, not test rows (thresher compare); p "
+                "is Holm's, for all of a table together."
+            )
+        )
     for one in found.get("size_ratios", ()):
         out.print(Text(one["sentence"]))
 

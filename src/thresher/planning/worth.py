@@ -115,7 +115,19 @@ def _shown(panels: Sequence[Mapping[str, Any]]) -> str:
 def _paid(panel: Panel, arm: Arm, lead: Difference) -> Worth:
     said = "worth it" if panel.axis == "total_flops" else "better than random rows"  # what choosing cost is left out
     text = f"{arm.name} was {said} for {panel.task}: {_gain(panel, lead)} than random {_same(panel)}"
-    return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).")
+    return Worth(True, arm.method, f"{text} ({_size(arm)}; {_interval(lead)}).{_of_rows(arm, lead)}")
+
+
+def _of_rows(arm: Arm, lead: Difference) -> str:
+    """What to add where a lead that seeds agree on is within one standard error over test rows."""
+    errors = [run.score_se for run in arm.runs if run.score_se is not None]
+    error = sum(errors) / len(errors) if errors else 0.0
+    if lead.mean >= error:
+        return ""
+    return (
+        f" That counts seeds, not test rows: one standard error of its score over rows is {error:.2g}, more than the "
+        "lead. `thresher compare` of the run counts both."
+    )
 
 
 def _not_paid(panel: Panel, arm: Arm, lead: Difference, compared: int) -> Worth:
