@@ -186,13 +186,14 @@ def check_out(out: Path) -> None:
     """Nothing, where a selection can be left there: an earlier one is replaced.
 
     Raises:
-        StoreError: `out` holds something that is not a selection, or not of it.
+        StoreError: `out` holds something that is not a selection, or not of it, or is no name of a folder.
     """
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise StoreError(f"{out} is a file. Name a folder with --out.")
-    names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    with writing(out):  # a name can be too long even to ask for
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise StoreError(f"{out} is a file. Name a folder with --out.")
+        names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     if names and "card.json" not in names:
         raise StoreError(f"{out} is not empty and not a selection. Name another folder with --out.")
     if others := sorted(names - OWN):
