@@ -25,11 +25,11 @@ from thresher.report.transport import transport
 from thresher.report.unscored import unscored
 
 SECTIONS: tuple[Callable[[Path], list[Section]], ...] = (
-    unscored, contamination, foreseen, race, spending, paired, payoff, shift, clusters, theory, transport,
+    contamination, foreseen, race, spending, paired, payoff, shift, clusters, theory, transport,
 )  # fmt: skip
 
 
 def sections_of(folder: Path, *, beside: Sequence[Path] = (), in_domain: Sequence[str] = ()) -> list[Section]:
     """Every section that has something to show; `arms` and `compared` are told what else the user asked for."""
-    found = [*arms(folder, in_domain=in_domain), *compared(folder, beside)]
+    found = [*unscored(folder), *arms(folder, in_domain=in_domain), *compared(folder, beside)]
     return [*found, *(section for sections in SECTIONS for section in sections(folder))]
