@@ -1,3 +1,3 @@
 """Compute-aware data selection for fine-tuning language models."""
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
