@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from thresher.data.read import load_pool
-from thresher.errors import TaskError
+from thresher.errors import NonFinite, TaskError
 from thresher.evaluation.measures import evaluate
 from thresher.evaluation.task import Task
 from thresher.evaluation.template import asked
@@ -120,3 +120,8 @@ def test_written_answers_and_choices_are_scored_alike(wordy: str, rows: Path, tm
     assert 0 < ours["sums", "exact_match"].score < 1, "both kinds of rows were there"
     with pytest.raises(TaskError, match="has no task 'sumss'"):
         harness.run(opened, ["sumss"], folder=folder)
+    with torch.no_grad():
+        opened.model.base_model.norm.weight.fill_(float("nan"))
+    for name in ("sums", "chosen"):
+        with pytest.raises(NonFinite, match="predictions are not numbers"):
+            harness.run(opened, [name], folder=folder)
