@@ -81,19 +81,21 @@ def train(
         tracking.trackers(recipe.report_to)  # before anything is done
     first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate
     with alone(beside(out)) if first else nullcontext():
-        begun.check(out, part_of(out), begun.what(model, stages, seed))
-        return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch, origin)
+        wanted = begun.what(model, stages, seed)
+        begun.check(out, part_of(out), wanted)
+        return finished(out) or _train(model, stages, seed, out, device, progress, callbacks, watch, origin, wanted)
 
 
 def _train(
     model: str, stages: Sequence[tuple[Pool | Encoded, Recipe]], seed: int, out: Path, device: str, progress: bool,
     callbacks: Sequence[TrainerCallback], watch: Watch | None, origin: Mapping[str, Any] | None,
+    wanted: Mapping[str, Any],
 ) -> Receipt:  # fmt: skip
     arch = load.architecture(model)
     tokenizer = load.open_tokenizer(model)
     encoded = [_trainable(pool, recipe, tokenizer) for pool, recipe in stages]
     estimate = sum(total_flops(recipe, arch, rows.lengths()) for rows, (_, recipe) in zip(encoded, stages, strict=True))
-    part, wanted = part_of(out), begun.what(model, stages, seed)
+    part = part_of(out)
     with (
         meter.block("training", estimated_flops=estimate, kind="train") as block,
         writing(part),
